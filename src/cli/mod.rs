@@ -1,0 +1,88 @@
+//! The command line: one file per subcommand.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+
+pub mod abandon;
+pub mod abort;
+pub mod gateway;
+pub mod history;
+pub mod plan;
+pub mod report;
+pub mod resume;
+pub mod run;
+pub mod sandbox;
+pub mod status;
+pub mod sweep;
+pub mod validate;
+
+/// Rehearse the loss of a cloud region; everything is undone.
+#[derive(Debug, Parser)]
+#[command(name = "firedrill", version, max_term_width = 100, after_help = exit_codes())]
+pub struct Cli {
+    /// Where runs are remembered [default: $XDG_STATE_HOME/firedrill]
+    #[arg(long, global = true, env = "FIREDRILL_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs)]
+pub enum Command {
+    Validate(validate::Validate),
+    Plan(plan::Plan),
+    Run(run::Run),
+    Resume(resume::Resume),
+    Abort(abort::Abort),
+    Sweep(sweep::Sweep),
+    Status(status::Status),
+    Report(report::Report),
+    History(history::History),
+    Abandon(abandon::Abandon),
+    Gateway(gateway::Gateway),
+    Sandbox(sandbox::Sandbox),
+}
+
+/// What every command has.
+#[derive(Debug)]
+pub struct Context {
+    /// Where runs are remembered, when a flag or the environment says so.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// Prints an error for people and gives the exit code back.
+pub fn fail(exit: Exit, message: impl std::fmt::Display) -> Exit {
+    eprintln!("firedrill: error: {message}");
+    exit
+}
+
+fn exit_codes() -> String {
+    let rows: Vec<String> = Exit::TABLE.iter().map(|(exit, meaning)| format!("  {:>2}  {meaning}", exit.code())).collect();
+    format!("Exit codes:\n{}", rows.join("\n"))
+}
+
+/// Runs one command to its exit code.
+pub async fn main(cli: Cli) -> Exit {
+    let context = Context { state_dir: cli.state_dir };
+    match cli.command {
+        Command::Validate(args) => validate::run(&context, args).await,
+        Command::Plan(args) => plan::run(&context, args).await,
+        Command::Run(args) => run::run(&context, args).await,
+        Command::Resume(args) => resume::run(&context, args).await,
+        Command::Abort(args) => abort::run(&context, args).await,
+        Command::Sweep(args) => sweep::run(&context, args).await,
+        Command::Status(args) => status::run(&context, args).await,
+        Command::Report(args) => report::run(&context, args).await,
+        Command::History(args) => history::run(&context, args).await,
+        Command::Abandon(args) => abandon::run(&context, args).await,
+        Command::Gateway(args) => gateway::run(&context, args).await,
+        Command::Sandbox(args) => sandbox::run(&context, args).await,
+    }
+}

@@ -1,0 +1,1 @@
+//! How a run proceeds: pure state machine, async runner, undo loop.

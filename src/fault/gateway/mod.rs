@@ -1,0 +1,3 @@
+//! Faults that an egress gateway makes: rules with a deadline, steered over its Unix socket.
+
+pub mod params;

@@ -1,0 +1,237 @@
+//! How failure is made: the contract that every kind of fault and action keeps, and the record that undoes it.
+//!
+//! A kind only reads and writes its own part of the world. The decision table, retries, timing, journal and events belong to the engine.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::clock::Timestamp;
+use crate::drill::spec::{DrillSpec, Step};
+use crate::event::Phase;
+
+pub mod gateway;
+pub mod params;
+pub mod registry;
+
+/// The version that this build writes into [`Record::version`].
+pub const RECORD_VERSION: u32 = 1;
+
+/// What identifies a target for good: an ARN, or group/kind/namespace/name/uid in a cluster, or a rule id in a gateway.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetId {
+    /// Where it lives: `gateway/edge`, `aws/111122223333/us-east-1`, `kubernetes/<uid of kube-system>`.
+    pub place: String,
+    /// Identity in that place, unique and stable.
+    pub id: String,
+}
+
+impl std::fmt::Display for TargetId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.place, self.id)
+    }
+}
+
+/// What a kind read about a target before anything was touched.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// State of exactly the fields we own.
+    pub prior: Value,
+    /// State that we intend.
+    pub ours: Value,
+    /// Objects that inject creates and revert deletes, by run-unique name.
+    pub companions: Vec<String>,
+    /// Already in the fault state: nothing is touched, nothing is restored.
+    pub noop: bool,
+}
+
+/// Everything that undoing one target needs; durable before the first write.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Record {
+    /// [`RECORD_VERSION`] of the writer; a newer one is treated as [`Phase::Intent`].
+    pub version: u32,
+    /// Run id.
+    pub run: String,
+    /// Step id.
+    pub step: String,
+    /// Position of the step in dependency order; undo goes from high to low.
+    pub rank: u32,
+    /// Kind of fault or action.
+    pub kind: String,
+    /// True for actions: undone as fail-back, after every fault.
+    pub action: bool,
+    /// True for an action that stays on purpose (`keep: true`).
+    pub keep: bool,
+    /// The target.
+    pub target: TargetId,
+    /// State before, of exactly the fields we own; never changes afterwards.
+    pub prior: Value,
+    /// State that we intend.
+    pub ours: Value,
+    /// How to reach and invert it: data, never code.
+    pub invert: Value,
+    /// Objects that inject creates and revert deletes.
+    pub companions: Vec<String>,
+    /// The mutation is gone by then, where it expires by itself.
+    pub undo_by: Timestamp,
+    /// Where it is on its way.
+    pub phase: Phase,
+}
+
+/// What a kind sees when it looks at a target.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Observed {
+    /// As before the run.
+    Prior,
+    /// As we intended. `marked` when it carries this run's mark.
+    Ours {
+        /// This run's mark is on it.
+        marked: bool,
+    },
+    /// Between the two (stopping, pending).
+    InTransition {
+        /// What it is doing.
+        detail: String,
+    },
+    /// Neither: someone else changed it.
+    Other {
+        /// What is there now.
+        current: Value,
+    },
+    /// No longer there (404 by uid).
+    Absent,
+    /// It cannot be read.
+    Unreadable {
+        /// What the failed reading said; on a denial, which permission is missing.
+        error: String,
+    },
+}
+
+/// Whether a fault is seen to bite.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Bite {
+    /// Seen in effect.
+    Verified,
+    /// Not seen, or it cannot be seen here: the run is inconclusive.
+    Unproven {
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a fault goes away when firedrill is dead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// The fault carries its own deadline.
+    Own,
+    /// A schedule outside firedrill undoes it.
+    DeadMan,
+    /// It stays; the environment must allow that.
+    None,
+}
+
+impl Expiry {
+    /// As the plan prints it.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Own => "own expiry",
+            Self::DeadMan => "dead-man",
+            Self::None => "no dead-man",
+        }
+    }
+}
+
+/// Why a call of a kind failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KindError {
+    /// A guard: touching this is refused.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// The platform cannot be reached.
+    #[error("cannot reach {0}")]
+    Unreachable(String),
+    /// The answer was lost: neither success nor failure. Read back.
+    #[error("no answer: {0}")]
+    LostAnswer(String),
+    /// Conditional write refused: the target is not in the expected state. Read back.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The call failed.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// How a person does it by hand, one shell command a line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ByHand {
+    /// Commands that inject.
+    pub inject: Vec<String>,
+    /// Commands that undo.
+    pub undo: Vec<String>,
+}
+
+/// One kind of fault or action, bound to one place of an environment (and, for planning, to one step).
+///
+/// Every method may be called again after a crash, in any order: inject and revert are idempotent.
+#[async_trait]
+pub trait Kind: Send + Sync {
+    /// The kind's name as written in files.
+    fn name(&self) -> &'static str;
+
+    /// How the fault goes away when firedrill is dead.
+    fn expiry(&self) -> Expiry;
+
+    /// Longest time after which a call whose answer was lost may still take effect. Zero for kinds whose revert fences late injects.
+    fn settle(&self) -> Duration;
+
+    /// The limit of a step of this kind that gives none.
+    fn default_limit(&self) -> Duration;
+
+    /// Reads: which targets the step names, by stable identity. None matched is an empty list; the engine makes it an error.
+    async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError>;
+
+    /// Reads: the target's prior state, and what we intend.
+    async fn prepare(&self, run: &str, target: &TargetId, undo_by: Timestamp) -> Result<Prepared, KindError>;
+
+    /// Data that [`KindSource::for_record`] needs to reach the target again without the drill.
+    fn invert(&self) -> Value;
+
+    /// Writes: makes the failure, by compare-and-swap, with the mark in the same write.
+    async fn inject(&self, record: &Record) -> Result<(), KindError>;
+
+    /// Reads: where the target is now.
+    async fn observe(&self, record: &Record) -> Observed;
+
+    /// Writes: puts prior back, conditionally, and drops the mark.
+    async fn revert(&self, record: &Record) -> Result<(), KindError>;
+
+    /// Writes: drops our mark and companions from a target that is already prior, or gone, or someone else's. Nothing to drop is success.
+    async fn tidy(&self, record: &Record) -> Result<(), KindError>;
+
+    /// Reads: whether the fault bites.
+    async fn bite(&self, record: &Record) -> Bite;
+
+    /// Reads: targets in the kind's place that carry a firedrill mark, as records rebuilt from the marks alone (sweep).
+    async fn discover(&self) -> Result<Vec<Record>, KindError>;
+
+    /// How a person does it by hand.
+    fn by_hand(&self, record: &Record) -> ByHand;
+}
+
+/// Opens kinds: the environment's in production, an in-memory world's in the simulation.
+pub trait KindSource: Send + Sync {
+    /// The kind of a fault or action step. `Err` names a kind that this build does not run, or a place that the environment lacks.
+    fn for_step(&self, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError>;
+
+    /// The kind that can undo a record, from the record alone.
+    fn for_record(&self, record: &Record) -> Result<Arc<dyn Kind>, KindError>;
+
+    /// One kind for every place and mechanism that sweep must search.
+    fn everywhere(&self) -> Vec<Arc<dyn Kind>>;
+}

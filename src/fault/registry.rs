@@ -1,0 +1,1 @@
+//! Opens the kinds of this build against an environment.

@@ -1,0 +1,1 @@
+//! What a drill will touch: resolved targets, blast radius, reasons to refuse.

@@ -1,0 +1,40 @@
+//! How signals are read: one file per kind. A probe never changes the thing under test, but for the canary's numbered writes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::event::{CanarySample, Health};
+use crate::probe::params::ProbeSpec;
+
+pub mod params;
+
+/// What one reading said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    /// Good, bad, or unknown when the measuring instrument is broken.
+    pub health: Health,
+    /// Why, when not plainly good.
+    pub detail: Option<String>,
+    /// Canary readings only.
+    pub canary: Option<CanarySample>,
+}
+
+/// One kind of probe, opened for one address.
+#[async_trait]
+pub trait Probe: Send + Sync {
+    /// Reads once. The caller bounds the time, and takes [`Probe::timed_out`] when it runs out.
+    async fn read(&self) -> Reading;
+
+    /// What a reading that took too long says: bad for the thing under test, unknown for a measuring instrument.
+    fn timed_out(&self) -> Reading;
+
+    /// Kind and address, for people.
+    fn describe(&self) -> String;
+}
+
+/// Opens probes: the environment's in production, an in-memory world's in the simulation.
+pub trait ProbeSource: Send + Sync {
+    /// The probe of a specification whose look-ups are resolved. The error is one sentence (bad URL, unknown source, kind not built yet).
+    fn open(&self, spec: &ProbeSpec, run: &str) -> Result<Arc<dyn Probe>, String>;
+}
