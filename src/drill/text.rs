@@ -174,3 +174,18 @@ impl JsonSchema for Strings {
         schemars::json_schema!({"type": ["string", "array"], "maxLength": 1024, "items": {"type": "string", "maxLength": 1024}, "maxItems": 64})
     }
 }
+
+/// DNS record types that probes and actions know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RecordType {
+    /// IPv4 addresses.
+    #[default]
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// Another name.
+    Cname,
+    /// Text.
+    Txt,
+}

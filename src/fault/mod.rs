@@ -13,9 +13,12 @@ use crate::clock::Timestamp;
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 
+pub mod aws;
 pub mod gateway;
+pub mod kubernetes;
 pub mod params;
 pub mod registry;
+pub mod sandbox;
 
 /// The version that this build writes into [`Record::version`].
 pub const RECORD_VERSION: u32 = 1;

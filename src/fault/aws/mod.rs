@@ -1,0 +1,3 @@
+//! Faults made through AWS control planes.
+
+pub mod params;

@@ -1,0 +1,3 @@
+//! Faults made through a cluster's API: cordons, drains, evictions, scales, network policies, DNS.
+
+pub mod params;

@@ -1,0 +1,182 @@
+//! Parameters of the Kubernetes kinds.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::drill::text::{DurationText, Percent};
+
+/// Which nodes: every condition that is given must hold, and at least one is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeSelector {
+    /// Labels with these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub labels: BTreeMap<String, String>,
+    /// Availability zones, by the label `topology.kubernetes.io/zone`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(max = 32)))]
+    pub zones: Vec<String>,
+    /// Node names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500), inner(length(max = 253)))]
+    pub names: Vec<String>,
+}
+
+/// Which pods of a namespace: all labels must match, and at least one is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodSelector {
+    /// Labels with these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32))]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Nodes take no new pods.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeCordon {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// Which nodes.
+    pub nodes: NodeSelector,
+}
+
+/// Nodes take no new pods and lose those they have, by evictions that honour disruption budgets.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeDrain {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// Which nodes.
+    pub nodes: NodeSelector,
+    /// Time that pods have to end. Default: each pod's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_period: Option<DurationText>,
+}
+
+/// Pods are evicted: a count or a share, chosen by a seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PodKill {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// Their namespace.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Which pods.
+    pub pods: PodSelector,
+    /// How many; or `percent`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 10000))]
+    pub count: Option<u32>,
+    /// What share of those that match, rounded up; or `count`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<Percent>,
+    /// Makes the choice repeatable. Default: from the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 4294967295u64))]
+    pub seed: Option<u64>,
+}
+
+/// A workload gets another number of replicas: as a fault (fewer) or as an action (more on the surviving side).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WorkloadScale {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// The workload's namespace.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Name of a Deployment; or `statefulSet`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub deployment: Option<String>,
+    /// Name of a StatefulSet; or `deployment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub stateful_set: Option<String>,
+    /// How many replicas.
+    #[schemars(range(max = 10000))]
+    pub replicas: u32,
+}
+
+/// Pods cannot reach the given addresses: everything else stays open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EgressBlackhole {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// The pods' namespace.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Which pods.
+    pub pods: PodSelector,
+    /// Addresses that vanish, in CIDR form; or `services`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500), inner(length(max = 64)))]
+    pub cidrs: Vec<String>,
+    /// AWS services whose published addresses vanish, by their names in AWS's address-range file (`S3`, `DYNAMODB`); or `cidrs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), inner(length(max = 64)))]
+    pub services: Vec<String>,
+    /// Region of `services`. Default: the drill's `failedRegion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub region: Option<String>,
+}
+
+/// The cluster's DNS answers wrongly for service × region names; every pod of the cluster is touched.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DnsBlackhole {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
+    pub services: Vec<String>,
+    /// Default: the drill's `failedRegion`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    pub region: Option<String>,
+    /// What is answered.
+    pub answer: ClusterDnsAnswer,
+}
+
+/// What a cluster's DNS answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ClusterDnsAnswer {
+    /// The name exists and has no address: what dynamodb.us-east-1 answered on 20 October 2025.
+    #[serde(rename = "NODATA")]
+    NoData,
+    /// The name does not exist.
+    #[serde(rename = "NXDOMAIN")]
+    NxDomain,
+    /// The server failed.
+    #[serde(rename = "SERVFAIL")]
+    ServFail,
+}
+
+/// A Service selects nothing: its selector is swapped for a run-unique one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ServiceBlackhole {
+    /// A cluster of the environment.
+    #[schemars(length(max = 63))]
+    pub cluster: String,
+    /// The Service's namespace.
+    #[schemars(length(max = 63))]
+    pub namespace: String,
+    /// Name of the Service.
+    #[schemars(length(max = 63))]
+    pub service: String,
+}

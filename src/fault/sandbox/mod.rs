@@ -1,0 +1,3 @@
+//! Actions that only the embedded sandbox knows.
+
+pub mod params;
