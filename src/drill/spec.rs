@@ -17,6 +17,7 @@ pub const API_VERSION: &str = "firedrill.dev/v1alpha1";
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// A DNS label: lower-case letters, digits and hyphens, at most 63.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
 }
 
@@ -25,14 +26,19 @@ pub struct Metadata {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DrillSpec {
     /// One line: what the drill shows.
+    #[schemars(length(min = 1, max = 200))]
     pub summary: String,
     /// The role that answers for the drill, never a person.
+    #[schemars(length(min = 1, max = 100))]
     pub owner: String,
     /// What is expected to hold.
+    #[schemars(length(min = 1, max = 1000))]
     pub hypothesis: String,
     /// The region that fails. A fault elsewhere names its own region.
+    #[schemars(length(max = 32), extend("format" = "aws-region"))]
     pub failed_region: String,
     /// Regions that must carry on.
+    #[schemars(length(min = 1, max = 16), inner(length(max = 32)), extend("format" = "aws-region"))]
     pub surviving_regions: Vec<String>,
     /// Gate of fail-back: needed when there are actions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,11 +51,14 @@ pub struct DrillSpec {
     /// From the first mutation: undo has begun by then, whatever happens to the run.
     pub undo_by: DurationText,
     /// What must survive, and how fast.
+    #[schemars(length(min = 1, max = 200))]
     pub objectives: Vec<Objective>,
     /// What happens.
+    #[schemars(length(min = 1, max = 200))]
     pub steps: Vec<Step>,
     /// Conditions that end the drill early.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50))]
     pub abort_when: Vec<AbortWhen>,
     /// Blast radius that the drill may not exceed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +88,7 @@ pub struct RegionHealthy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Objective {
     /// Unique in the drill.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub id: String,
     /// What is read.
     pub probe: ProbeSpec,
@@ -104,12 +114,15 @@ pub struct Objective {
     pub lose_at_most: Option<DurationText>,
     /// Share in the score. Default 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub weight: Option<u32>,
     /// Objectives that recover first; the report shows what blocked what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 63)))]
     pub depends_on: Vec<String>,
     /// The step that this objective's clocks start with. Default: the first fault.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
     pub clock_from: Option<String>,
 }
 
@@ -118,9 +131,11 @@ pub struct Objective {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Step {
     /// Unique in the drill.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub id: String,
     /// Steps that are done before this one starts. Steps without it start together.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 50), inner(length(max = 63)))]
     pub after: Vec<String>,
     /// Longest the step may take. Default: the kind's, shown by plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -150,8 +165,10 @@ pub struct Step {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Manual {
     /// Who does it: a role, never a person.
+    #[schemars(length(min = 1, max = 100))]
     pub role: String,
     /// What to do.
+    #[schemars(length(min = 1, max = 2000))]
     pub instruction: String,
     /// How long the confirmation is waited for.
     pub limit: DurationText,
@@ -187,6 +204,7 @@ pub struct Check {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AbortWhen {
     /// Objective id.
+    #[schemars(length(max = 63))]
     pub objective: String,
     /// Share of good samples among the known ones of the window.
     pub availability_below: Percent,
@@ -201,12 +219,14 @@ pub struct AbortWhen {
 pub struct Limits {
     /// Most targets of one kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100000))]
     pub max_targets: Option<u32>,
     /// Largest share of all that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_percent: Option<Percent>,
     /// Most regions with a fault at once. Environment only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
     pub max_regions: Option<u32>,
 }
 
@@ -216,24 +236,31 @@ pub struct Limits {
 pub struct EnvironmentSpec {
     /// AWS accounts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub aws: Vec<AwsAccount>,
     /// Kubernetes clusters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub kubernetes: Vec<Cluster>,
     /// Egress gateways.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub gateways: Vec<GatewayRef>,
     /// Prometheus-compatible query endpoints.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
     pub prometheus: Vec<PrometheusRef>,
     /// URLs by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 200, "format" = "endpoint-url"))]
     pub endpoints: BTreeMap<String, String>,
     /// DNS names by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 200, "format" = "dns-name"))]
     pub records: BTreeMap<String, String>,
     /// IP addresses by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 200, "format" = "ip-address"))]
     pub vips: BTreeMap<String, Strings>,
     /// What drills may do here.
     #[serde(default)]
@@ -246,21 +273,25 @@ pub struct EnvironmentSpec {
     pub limits: Option<Limits>,
     /// No run starts in these, by hand or by schedule.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub freezes: Vec<Freeze>,
     /// True: a run is refused, or aborted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
     pub halt_when: Vec<HaltWhen>,
     /// Which addresses probes may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// How many other people approve a run (operator).
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 10))]
     pub approvals: Option<u32>,
     /// Tests only: the AWS accounts are an emulator's.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub emulator: bool,
     /// With `emulator`: its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), extend("format" = "endpoint-url"))]
     pub endpoint_url: Option<String>,
 }
 
@@ -269,19 +300,25 @@ pub struct EnvironmentSpec {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AwsAccount {
     /// Name that drills use.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
     /// Twelve digits; checked against the caller's account before every plan.
+    #[schemars(length(max = 12), extend("format" = "aws-account"))]
     pub account: String,
     /// Regions that drills may touch.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 32)), extend("format" = "aws-region"))]
     pub regions: Vec<String>,
     /// Role for runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), extend("format" = "role-arn"))]
     pub role_arn: Option<String>,
     /// Role for undo.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), extend("format" = "role-arn"))]
     pub undo_role_arn: Option<String>,
     /// Role of the dead-man schedules.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048), extend("format" = "role-arn"))]
     pub dead_man_role_arn: Option<String>,
 }
 
@@ -290,10 +327,13 @@ pub struct AwsAccount {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Cluster {
     /// Name that drills use.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
     /// UID of the `kube-system` namespace: no other cluster is ever touched.
+    #[schemars(length(max = 36), extend("format" = "uid"))]
     pub uid: String,
     /// AWS region that the cluster stands for.
+    #[schemars(length(max = 32), extend("format" = "aws-region"))]
     pub region: String,
     /// How it is reached.
     pub connection: ClusterConnection,
@@ -305,9 +345,11 @@ pub struct Cluster {
 pub struct ClusterConnection {
     /// A context of the default kubeconfig.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
     pub context: Option<String>,
     /// A kubeconfig file, relative to the environment file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
     pub kubeconfig_file: Option<String>,
     /// The cluster that firedrill itself runs in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -319,6 +361,7 @@ pub struct ClusterConnection {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct GatewayRef {
     /// Name that drills use.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
     /// How its rules are steered.
     pub connection: GatewayConnection,
@@ -330,12 +373,15 @@ pub struct GatewayRef {
 pub struct GatewayConnection {
     /// Its Unix socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), extend("format" = "socket-path"))]
     pub socket: Option<String>,
     /// A cluster of this environment, where `GatewayRule` objects are watched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), extend("format" = "cluster-name"))]
     pub cluster: Option<String>,
     /// Namespace of the `GatewayRule` objects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63), extend("format" = "kubernetes-name"))]
     pub namespace: Option<String>,
 }
 
@@ -344,8 +390,10 @@ pub struct GatewayConnection {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PrometheusRef {
     /// Name that drills use.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
     /// Base URL; `/api/v1/query` is appended.
+    #[schemars(length(max = 2048), extend("format" = "endpoint-url"))]
     pub url: String,
 }
 
@@ -355,6 +403,7 @@ pub struct PrometheusRef {
 pub struct Allow {
     /// Fault kinds that may be used.
     #[serde(default)]
+    #[schemars(length(max = 64), inner(length(max = 63)), extend("format" = "fault-kind"))]
     pub faults: Vec<String>,
     /// Whether faults may be used that stay when firedrill dies.
     #[serde(default)]
@@ -367,12 +416,15 @@ pub struct Allow {
 pub struct Protect {
     /// Kubernetes namespaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(max = 253)))]
     pub namespaces: Vec<String>,
     /// IAM role patterns.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200), inner(length(max = 253)))]
     pub roles: Vec<String>,
     /// Tags that protect.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 50))]
     pub tags: BTreeMap<String, String>,
 }
 
@@ -381,13 +433,17 @@ pub struct Protect {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Freeze {
     /// First instant: a date (midnight in `timeZone`) or an RFC 3339 instant.
+    #[schemars(length(max = 40))]
     pub from: String,
     /// First instant after it.
+    #[schemars(length(max = 40))]
     pub to: String,
     /// IANA name. Default in schedules: the schedule's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64), extend("format" = "time-zone"))]
     pub time_zone: Option<String>,
     /// Shown to whoever is refused.
+    #[schemars(length(min = 1, max = 200))]
     pub reason: String,
 }
 
@@ -396,6 +452,7 @@ pub struct Freeze {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct HaltWhen {
     /// Unique in the environment.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub id: String,
     /// Good means: halt.
     pub probe: ProbeSpec,
@@ -421,12 +478,16 @@ pub struct Network {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DrillScheduleSpec {
     /// Name of the drill.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub drill: String,
     /// Name of the environment.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub environment: String,
     /// Five fields, plus `#` and `L`.
+    #[schemars(length(max = 100), extend("format" = "cron"))]
     pub cron: String,
     /// IANA name.
+    #[schemars(length(max = 64), extend("format" = "time-zone"))]
     pub time_zone: String,
     /// How late a missed run may still start. Default 10m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -439,15 +500,19 @@ pub struct DrillScheduleSpec {
     pub suspend: bool,
     /// Times without runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
     pub blackouts: Vec<Freeze>,
     /// How long before a run it is announced; at most 720h each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
     pub announce: Vec<DurationText>,
     /// Finished runs kept that passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1000))]
     pub successful_runs_history_limit: Option<u32>,
     /// Finished runs kept that did not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 1000))]
     pub failed_runs_history_limit: Option<u32>,
 }
 
@@ -465,11 +530,14 @@ pub enum ConcurrencyPolicy {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DrillRunSpec {
     /// Name of the drill.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub drill: String,
     /// Name of the environment.
+    #[schemars(length(max = 63), extend("format" = "name"))]
     pub environment: String,
     /// Who asked for the run: a role or an account, never shown in reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub requested_by: Option<String>,
     /// The only field that may change, from false to true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -37,14 +37,17 @@ choice! {
 pub struct HttpProbe {
     /// `http` or `https`, no user information.
     #[schemars(length(max = 2048))]
+    #[schemars(extend("format" = "probe-url"))]
     pub url: String,
     /// `GET` (default), `HEAD` or `POST`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 8))]
+    #[schemars(extend("format" = "http-method"))]
     pub method: Option<String>,
     /// Request headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("format" = "http-header"))]
     pub headers: BTreeMap<String, String>,
     /// Status code. Default: any 2xx.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -53,10 +56,12 @@ pub struct HttpProbe {
     /// Response headers that must be present with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("format" = "http-header"))]
     pub expect_header: BTreeMap<String, String>,
     /// A regular expression that the body must match (first 64 KiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
+    #[schemars(extend("format" = "regex"))]
     pub expect_body: Option<String>,
     /// A JSON pointer (RFC 6901) into the body and the value expected there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,6 +77,7 @@ pub struct HttpProbe {
 pub struct ExpectJson {
     /// RFC 6901: `/status/phase`.
     #[schemars(length(max = 256))]
+    #[schemars(extend("format" = "json-pointer"))]
     pub pointer: String,
     /// Compared as JSON.
     pub equals: serde_json::Value,
@@ -83,6 +89,7 @@ pub struct ExpectJson {
 pub struct PrometheusProbe {
     /// A source of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "prometheus-name"))]
     pub source: String,
     /// PromQL.
     #[schemars(length(max = 2048))]
@@ -101,9 +108,11 @@ pub struct PrometheusProbe {
 pub struct CanaryProbe {
     /// URL that takes writes.
     #[schemars(length(max = 2048))]
+    #[schemars(extend("format" = "probe-url"))]
     pub write: String,
     /// URL on the surviving side.
     #[schemars(length(max = 2048))]
+    #[schemars(extend("format" = "probe-url"))]
     pub read: String,
 }
 
@@ -121,6 +130,7 @@ pub struct ExpectTls {
 pub struct TcpProbe {
     /// Name or address, often a look-up.
     #[schemars(length(max = 253))]
+    #[schemars(extend("format" = "address"))]
     pub host: String,
     /// Port.
     #[schemars(range(min = 1, max = 65535))]
@@ -142,6 +152,7 @@ pub struct DnsProbe {
     /// Address and port of the server asked. Default: the system's resolver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
+    #[schemars(extend("format" = "address"))]
     pub server: Option<String>,
 }
 
@@ -151,9 +162,11 @@ pub struct DnsProbe {
 pub struct WorkloadProbe {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// The workload's namespace.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "kubernetes-name"))]
     pub namespace: String,
     /// Name of a Deployment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,9 +190,11 @@ pub struct WorkloadProbe {
 pub struct AwsAlarmProbe {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// The alarm's region.
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: String,
     /// Name of the alarm.
     #[schemars(length(max = 255))]
@@ -208,6 +223,7 @@ pub enum AlarmState {
 pub struct Route53AnswerProbe {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Hosted zone id, or the zone's name.
     #[schemars(length(max = 255))]
@@ -228,10 +244,12 @@ pub struct Route53AnswerProbe {
 pub struct StatusPageProbe {
     /// The page, often a look-up.
     #[schemars(length(max = 2048))]
+    #[schemars(extend("format" = "probe-url"))]
     pub url: String,
     /// A regular expression that the body must match (first 64 KiB).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
+    #[schemars(extend("format" = "regex"))]
     pub expect_body: Option<String>,
     /// A JSON pointer (RFC 6901) into the body and the value expected there.
     #[serde(default, skip_serializing_if = "Option::is_none")]

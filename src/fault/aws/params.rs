@@ -10,46 +10,53 @@ use crate::drill::text::{RecordType, Strings};
 /// Which instances or subnets: every condition that is given must hold, and at least one is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct ZonedSelector {
     /// Tags with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50))]
+    #[schemars(extend("minProperties" = 1))]
     pub tags: BTreeMap<String, String>,
     /// Availability zones (`us-east-1a`).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(max = 32)))]
+    #[schemars(length(min = 1, max = 16), inner(length(max = 32)))]
+    #[schemars(extend("format" = "aws-zone"))]
     pub zones: Vec<String>,
     /// Resource ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500), inner(length(max = 64)))]
+    #[schemars(length(min = 1, max = 500), inner(length(max = 64)))]
     pub ids: Vec<String>,
 }
 
 /// Which resources by id or tag: every condition that is given must hold, and at least one is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct TaggedSelector {
     /// Tags with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50))]
+    #[schemars(extend("minProperties" = 1))]
     pub tags: BTreeMap<String, String>,
     /// Resource ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500), inner(length(max = 64)))]
+    #[schemars(length(min = 1, max = 500), inner(length(max = 64)))]
     pub ids: Vec<String>,
 }
 
 /// Which resources by name or tag: every condition that is given must hold, and at least one is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct NamedSelector {
     /// Tags with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 50))]
+    #[schemars(extend("minProperties" = 1))]
     pub tags: BTreeMap<String, String>,
     /// Names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500), inner(length(max = 255)))]
+    #[schemars(length(min = 1, max = 500), inner(length(max = 255)))]
     pub names: Vec<String>,
 }
 
@@ -59,10 +66,12 @@ pub struct NamedSelector {
 pub struct Ec2Stop {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Which instances.
     pub instances: ZonedSelector,
@@ -74,10 +83,12 @@ pub struct Ec2Stop {
 pub struct SubnetIsolate {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Which subnets.
     pub subnets: ZonedSelector,
@@ -107,15 +118,18 @@ pub enum ManagedInterface {
 pub struct AwsIamDeny {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Which roles.
     pub roles: NamedSelector,
     /// IAM actions (`iam:*`, `dynamodb:PutItem`).
     #[schemars(length(min = 1, max = 64), inner(length(max = 128)))]
+    #[schemars(extend("format" = "iam-action"))]
     pub actions: Vec<String>,
     /// Regions in which calls are denied, by `aws:RequestedRegion`. Default: everywhere.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 32)))]
+    #[schemars(extend("format" = "aws-region"))]
     pub regions: Vec<String>,
 }
 
@@ -125,6 +139,7 @@ pub struct AwsIamDeny {
 pub struct Route53Shift {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Hosted zone id, or the zone's name.
     #[schemars(length(max = 255))]
@@ -147,6 +162,7 @@ pub struct Route53Shift {
 pub struct Route53HealthInvert {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Which health checks.
     pub health_checks: TaggedSelector,
@@ -158,10 +174,12 @@ pub struct Route53HealthInvert {
 pub struct LaunchRefusal {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Which Auto Scaling groups.
     pub groups: NamedSelector,
@@ -173,15 +191,18 @@ pub struct LaunchRefusal {
 pub struct VpcEndpointDeny {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Which VPC endpoints.
     pub endpoints: TaggedSelector,
     /// Operations as IAM actions (`dynamodb:*`, `sts:AssumeRole`).
     #[schemars(length(min = 1, max = 64), inner(length(max = 128)))]
+    #[schemars(extend("format" = "iam-action"))]
     pub actions: Vec<String>,
 }
 
@@ -191,10 +212,12 @@ pub struct VpcEndpointDeny {
 pub struct FisExperiment {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Id of the experiment template (`EXT…`).
     #[schemars(length(max = 64))]
@@ -207,9 +230,11 @@ pub struct FisExperiment {
 pub struct AsgScale {
     /// An account of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "account-name"))]
     pub account: String,
     /// The group's region.
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: String,
     /// Name of the group.
     #[schemars(length(max = 255))]

@@ -11,6 +11,7 @@ use crate::drill::text::{DurationText, Percent};
 pub struct GatewayBlackhole {
     /// A gateway of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
     pub gateway: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -18,6 +19,7 @@ pub struct GatewayBlackhole {
     /// Default: the drill's `failedRegion`. Global services homed there are included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// What happens to connections that are already open. Default `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -30,6 +32,7 @@ pub struct GatewayBlackhole {
 pub struct GatewayRefuse {
     /// A gateway of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
     pub gateway: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -37,6 +40,7 @@ pub struct GatewayRefuse {
     /// Default: the drill's `failedRegion`. Global services homed there are included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// What happens to connections that are already open. Default `keep`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +64,7 @@ pub enum Existing {
 pub struct GatewayReset {
     /// A gateway of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
     pub gateway: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -67,6 +72,7 @@ pub struct GatewayReset {
     /// Default: the drill's `failedRegion`. Global services homed there are included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// How many bytes of an answer pass before the cut. Default 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +89,7 @@ pub struct GatewayReset {
 pub struct GatewayLatency {
     /// A gateway of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
     pub gateway: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -90,6 +97,7 @@ pub struct GatewayLatency {
     /// Default: the drill's `failedRegion`. Global services homed there are included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Added to each request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,6 +117,7 @@ pub struct GatewayLatency {
 pub struct GatewayError {
     /// A gateway of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
     pub gateway: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -116,6 +125,7 @@ pub struct GatewayError {
     /// Default: the drill's `failedRegion`. Global services homed there are included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// Operations (`ListPolicies`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 128)))]
@@ -152,6 +162,7 @@ pub enum AwsError {
 pub struct GatewayDns {
     /// A gateway of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
     pub gateway: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -159,6 +170,7 @@ pub struct GatewayDns {
     /// Default: the drill's `failedRegion`. Global services homed there are included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// What is answered.
     pub answer: DnsAnswer,

@@ -10,28 +10,33 @@ use crate::drill::text::{DurationText, Percent};
 /// Which nodes: every condition that is given must hold, and at least one is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct NodeSelector {
     /// Labels with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("minProperties" = 1))]
     pub labels: BTreeMap<String, String>,
     /// Availability zones, by the label `topology.kubernetes.io/zone`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), inner(length(max = 32)))]
+    #[schemars(length(min = 1, max = 16), inner(length(max = 32)))]
+    #[schemars(extend("format" = "aws-zone"))]
     pub zones: Vec<String>,
     /// Node names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500), inner(length(max = 253)))]
+    #[schemars(length(min = 1, max = 500), inner(length(max = 253)))]
     pub names: Vec<String>,
 }
 
 /// Which pods of a namespace: all labels must match, and at least one is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub struct PodSelector {
     /// Labels with these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32))]
+    #[schemars(extend("minProperties" = 1))]
     pub labels: BTreeMap<String, String>,
 }
 
@@ -41,6 +46,7 @@ pub struct PodSelector {
 pub struct NodeCordon {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// Which nodes.
     pub nodes: NodeSelector,
@@ -52,6 +58,7 @@ pub struct NodeCordon {
 pub struct NodeDrain {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// Which nodes.
     pub nodes: NodeSelector,
@@ -66,9 +73,11 @@ pub struct NodeDrain {
 pub struct PodKill {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// Their namespace.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "kubernetes-name"))]
     pub namespace: String,
     /// Which pods.
     pub pods: PodSelector,
@@ -91,9 +100,11 @@ pub struct PodKill {
 pub struct WorkloadScale {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// The workload's namespace.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "kubernetes-name"))]
     pub namespace: String,
     /// Name of a Deployment; or `statefulSet`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,15 +125,18 @@ pub struct WorkloadScale {
 pub struct EgressBlackhole {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// The pods' namespace.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "kubernetes-name"))]
     pub namespace: String,
     /// Which pods.
     pub pods: PodSelector,
     /// Addresses that vanish, in CIDR form; or `services`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500), inner(length(max = 64)))]
+    #[schemars(extend("format" = "cidr"))]
     pub cidrs: Vec<String>,
     /// AWS services whose published addresses vanish, by their names in AWS's address-range file (`S3`, `DYNAMODB`); or `cidrs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -131,6 +145,7 @@ pub struct EgressBlackhole {
     /// Region of `services`. Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
 }
 
@@ -140,6 +155,7 @@ pub struct EgressBlackhole {
 pub struct DnsBlackhole {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
     #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
@@ -147,6 +163,7 @@ pub struct DnsBlackhole {
     /// Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub region: Option<String>,
     /// What is answered.
     pub answer: ClusterDnsAnswer,
@@ -172,9 +189,11 @@ pub enum ClusterDnsAnswer {
 pub struct ServiceBlackhole {
     /// A cluster of the environment.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "cluster-name"))]
     pub cluster: String,
     /// The Service's namespace.
     #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "kubernetes-name"))]
     pub namespace: String,
     /// Name of the Service.
     #[schemars(length(max = 63))]

@@ -9,12 +9,15 @@ use serde::{Deserialize, Serialize};
 pub struct EdgeShift {
     /// URL of the edge's control endpoint, usually a look-up.
     #[schemars(length(max = 2048))]
+    #[schemars(extend("format" = "probe-url"))]
     pub edge: String,
     /// Region whose traffic leaves. Default: the drill's `failedRegion`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub from: Option<String>,
     /// Region that takes it.
     #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
     pub to: String,
 }
