@@ -230,13 +230,161 @@ fn failure(error: reqwest::Error) -> Failure {
     Failure::NoAnswer(reason(&error))
 }
 
-/// What a server sent, short enough for a message and without control characters, which could steer a terminal.
+/// What a server sent, short enough for a message, without what could steer a terminal or turn its text around (Unicode TR9).
 #[must_use]
 pub fn excerpt(text: &str) -> String {
-    let mut letters = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
+    let steers = |c: char| c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let mut letters = text.trim().chars().map(|c| if steers(c) { ' ' } else { c });
     let mut short: String = letters.by_ref().take(EXCERPT).collect();
     if letters.next().is_some() {
         short.push('…');
     }
     short
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::io;
+    use std::net::{IpAddr, SocketAddr};
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A resolver of our own: each look-up of a name gives its next answer, the last one for ever.
+    #[derive(Default)]
+    struct Names(Mutex<HashMap<String, Vec<Vec<IpAddr>>>>);
+
+    impl Names {
+        fn new(names: &[(&str, &[&[&str]])]) -> Arc<Self> {
+            let ips = |answer: &[&str]| answer.iter().map(|ip| ip.parse().unwrap()).collect();
+            let answers = |answers: &[&[&str]]| answers.iter().map(|answer| ips(answer)).collect();
+            Arc::new(Self(Mutex::new(names.iter().map(|(name, all)| ((*name).to_owned(), answers(all))).collect())))
+        }
+    }
+
+    impl Lookup for Names {
+        fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+            let mut names = self.0.lock().unwrap();
+            let answers = names.get_mut(name).ok_or_else(|| io::Error::other("failed to lookup address information: Name or service not known"))?;
+            Ok(if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() })
+        }
+    }
+
+    /// Answers everyone with `head`, and counts them.
+    async fn server(head: String) -> (SocketAddr, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
+        let counter = Arc::clone(&count);
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::SeqCst);
+                let _ = stream.read(&mut [0; 1024]).await;
+                let _ = stream.write_all(head.as_bytes()).await;
+            }
+        });
+        (address, count)
+    }
+
+    const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+    async fn fetch(client: &Client, url: &str) -> Result<u16, Failure> {
+        let url = client.rules().url(url).expect("nothing to see before resolution");
+        client.fetch(Request::get(url, 1024)).await.map(|answer| answer.status.as_u16())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_forbidden_address_is_refused_before_anything_connects() {
+        let names = Names::new(&[
+            ("metadata.example", &[&["169.254.169.254"]]),
+            ("mapped.example", &[&["::ffff:169.254.169.254"]]),
+            ("six.example", &[&["fd00:ec2::254"]]),
+            ("mixed.example", &[&["93.184.216.34", "169.254.169.254"]]),
+            ("private.example", &[&["127.0.0.1"]]),
+            ("any.example", &[&["0.0.0.0"]]),
+        ]);
+        let open = Client::with_lookup(Rules { allow_private: true }, names.clone()).unwrap();
+        for name in ["metadata", "mapped", "six", "mixed"] {
+            let failure = fetch(&open, &format!("http://{name}.example/")).await.unwrap_err();
+            assert!(matches!(&failure, Failure::Refused(Refusal::Metadata(what)) if what.starts_with(&format!("{name}.example is "))), "{failure:?}");
+        }
+        assert!(matches!(fetch(&open, "http://any.example/").await, Err(Failure::Refused(Refusal::Nowhere(_)))));
+        let closed = Client::with_lookup(Rules { allow_private: false }, names).unwrap();
+        assert!(matches!(fetch(&closed, "https://private.example/").await, Err(Failure::Refused(Refusal::Private(_)))));
+    }
+
+    #[tokio::test]
+    async fn the_address_that_was_checked_is_the_one_connected_to_whatever_the_name_says_next() {
+        let (address, connections) = server(OK.to_owned()).await;
+        let names = Names::new(&[("rebind.example", &[&["127.0.0.1"], &["169.254.169.254"], &["127.0.0.1"]])]);
+        let client = Client::with_lookup(Rules { allow_private: true }, names).unwrap();
+        let url = format!("http://rebind.example:{}/", address.port());
+        assert_eq!(fetch(&client, &url).await, Ok(200));
+        let failure = fetch(&client, &url).await.unwrap_err();
+        assert_eq!(failure.to_string(), "blocked address (link-local/metadata): rebind.example is 169.254.169.254");
+        assert_eq!(fetch(&client, &url).await, Ok(200));
+        assert_eq!(connections.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_redirect_to_a_name_of_a_metadata_address_is_refused() {
+        let (address, _) = server("HTTP/1.1 302 Found\r\nlocation: http://metadata.example/\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
+        let names = Names::new(&[("metadata.example", &[&["169.254.169.254"]])]);
+        let client = Client::with_lookup(Rules { allow_private: true }, names).unwrap();
+        let failure = fetch(&client, &format!("http://{address}/")).await.unwrap_err();
+        assert!(matches!(failure, Failure::Refused(Refusal::Metadata(_))), "{failure:?}");
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_the_services_failure_and_says_so() {
+        let client = Client::with_lookup(Rules::default(), Names::new(&[("empty.example", &[&[]])])).unwrap();
+        let text = async |url: &str| fetch(&client, url).await.unwrap_err();
+        assert_eq!(text("http://gone.example/").await, Failure::NoAnswer("cannot resolve 'gone.example': Name or service not known".to_owned()));
+        assert_eq!(text("http://empty.example/").await, Failure::NoAnswer("cannot resolve 'empty.example': no address".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_dead_resolver_holds_a_bounded_number_of_threads_and_no_other_name() {
+        struct Dead(AtomicUsize, Mutex<std::sync::mpsc::Receiver<()>>);
+        impl Lookup for Dead {
+            fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+                if name == "dead.example" {
+                    self.0.fetch_add(1, Ordering::SeqCst);
+                    // Until the test drops its end.
+                    let _ = self.1.lock().unwrap().recv();
+                }
+                Ok(vec!["127.0.0.1".parse().unwrap()])
+            }
+        }
+        let (address, _) = server(OK.to_owned()).await;
+        let (alive, dead) = std::sync::mpsc::channel();
+        let lookup = Arc::new(Dead(AtomicUsize::new(0), Mutex::new(dead)));
+        let client = Client::with_lookup(Rules { allow_private: true }, lookup.clone()).unwrap();
+        let hanging: Vec<_> = (0..100)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { fetch(&client, "http://dead.example/").await })
+            })
+            .collect();
+        let all_started = async {
+            while lookup.0.load(Ordering::SeqCst) < 16 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), all_started).await.expect("16 look-ups have started");
+        assert_eq!(fetch(&client, &format!("http://alive.example:{}/", address.port())).await, Ok(200));
+        hanging.iter().for_each(tokio::task::JoinHandle::abort);
+        assert_eq!(lookup.0.load(Ordering::SeqCst), 16);
+        drop(alive);
+    }
+
+    #[test]
+    fn an_excerpt_is_short_and_cannot_steer_a_terminal() {
+        assert_eq!(excerpt("\u{1b}[2Jgone\u{202e}\r\n"), " [2Jgone ");
+        assert_eq!(excerpt(&"é".repeat(300)), "é".repeat(200) + "…");
+    }
 }
