@@ -1,5 +1,8 @@
 //! Probes against real servers on loopback: what each answer, silence and redirect is taken for.
 
+// A helper that fails fails its test; clippy's own exception covers only test functions.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -13,7 +16,7 @@ use firedrill::clock::Clock;
 use firedrill::drill::spec::{EnvironmentSpec, Network, PrometheusRef};
 use firedrill::event::{CanarySample, Health};
 use firedrill::probe::open::Opener;
-use firedrill::probe::params::{CanaryProbe, ExpectJson, HttpProbe, ProbeSpec, PrometheusProbe};
+use firedrill::probe::params::{CanaryProbe, ExpectJson, ExpectTls, HttpProbe, ProbeSpec, PrometheusProbe, TcpProbe};
 use firedrill::probe::watch::read_once;
 use firedrill::probe::{Probe, ProbeSource, Reading};
 use futures::future::BoxFuture;
@@ -356,6 +359,8 @@ async fn forbidden_and_broken_probes_do_not_open_and_say_why() {
         (true, http(HttpProbe { headers: header("Transfer-Encoding", "chunked"), ..base() }), "firedrill sets it"),
         (true, http(HttpProbe { headers: header("x y", "1"), ..base() }), "not a header name"),
         (true, http(HttpProbe { headers: header("x-key", "secret\nvalue"), ..base() }), "the value of header 'x-key'"),
+        (true, http(HttpProbe { expect_tls: Some(ExpectTls::default()), ..base() }), "expectTls is not built yet"),
+        (true, ProbeSpec { tcp: Some(TcpProbe::default()), ..Default::default() }, "probe 'tcp' is not built yet in this version of firedrill"),
         (true, prometheus("up", None, "other"), "no prometheus source 'other'; it has main"),
         (true, prometheus(" ", None, "main"), "'query' is empty"),
         (false, prometheus("up", None, "main"), private),

@@ -51,7 +51,6 @@ impl ProbeSource for Opener {
                 let series = format!("{run}.{}", self.canaries.fetch_add(1, Ordering::Relaxed) + 1);
                 Arc::new(Canary::open(probe, &series, client, self.clock).map_err(named)?)
             }
-            #[allow(unreachable_patterns)]
             other => return Err(format!("probe '{}' is not built yet in this version of firedrill", other.name())),
         })
     }
