@@ -7,7 +7,12 @@ use async_trait::async_trait;
 use crate::event::{CanarySample, Health};
 use crate::probe::params::ProbeSpec;
 
+mod canary;
+mod http;
+pub mod open;
 pub mod params;
+mod prometheus;
+pub mod watch;
 
 /// What one reading said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +23,26 @@ pub struct Reading {
     pub detail: Option<String>,
     /// Canary readings only.
     pub canary: Option<CanarySample>,
+}
+
+impl Reading {
+    /// As it should be.
+    #[must_use]
+    pub fn good() -> Self {
+        Self { health: Health::Good, detail: None, canary: None }
+    }
+
+    /// Not as it should be, and why.
+    #[must_use]
+    pub fn bad(why: impl Into<String>) -> Self {
+        Self { health: Health::Bad, detail: Some(why.into()), canary: None }
+    }
+
+    /// Not measured, and why.
+    #[must_use]
+    pub fn unknown(why: impl Into<String>) -> Self {
+        Self { health: Health::Unknown, detail: Some(why.into()), canary: None }
+    }
 }
 
 /// One kind of probe, opened for one address.

@@ -1,1 +1,0 @@
-//! The one HTTP client builder: address rules, redirects, time limits.
