@@ -148,7 +148,7 @@ fn tainted(stream: &Stream<'_>, measured: &Measured<'_, '_>) -> Option<String> {
 }
 
 fn unknown(target: TargetScore, why: &str) -> TargetScore {
-    let reason = if target.verdict == ObjectiveVerdict::Unknown { target.reason } else { format!("{why}; those say: {}", target.reason) };
+    let reason = format!("{why}; those say: {}", target.reason);
     TargetScore { measured: None, plus_minus: None, upper: None, verdict: ObjectiveVerdict::Unknown, s: 0.0, reason, ..target }
 }
 

@@ -34,7 +34,9 @@ struct Open {
 /// readings, never the time between them: a stretch without any is one unknown window however long it is.
 pub(super) fn windows(series: &Series<'_>, measured: Option<&Measured<'_, '_>>, end: Timestamp) -> Vec<SeverityWindow> {
     let Some(first) = series.readings.first() else { return Vec::new() };
-    let end = series.readings.last().map_or(end, |last| end.max(last.at.plus(series.interval)));
+    // Silence while it should have been measured is unknown; after that the windows end with the readings.
+    let silent_until = measured.map_or(end, |measured| measured.to);
+    let end = series.readings.last().map_or(end, |last| silent_until.max(last.at.plus(series.interval)));
     let mut cuts = vec![first.at];
     if let Some(measured) = measured {
         cuts.extend([measured.from, measured.to].into_iter().filter(|cut| *cut > first.at && *cut < end));
@@ -50,9 +52,11 @@ pub(super) fn windows(series: &Series<'_>, measured: Option<&Measured<'_, '_>>, 
         while let Some(reading) = readings.next_if(|reading| reading.at < stop) {
             if open.is_none_or(|window| reading.at >= window.to) {
                 windows.close(open.take());
-                let from = window_start(start, reading.at, length);
+                let from = windows.last_end(start).max(window_start(start, reading.at, length));
                 windows.unknown_until(start, from);
-                open = Some(Open { from, to: from.plus(length).min(stop), known: 0, bad: 0 });
+                // Ends after the reading even where the arithmetic of time saturates.
+                let to = from.plus(length).max(reading.at.plus(Duration::from_micros(1))).min(stop);
+                open = Some(Open { from, to, known: 0, bad: 0 });
             }
             if let Some(window) = &mut open {
                 let known = if reading.health == Health::Unknown { 0 } else { reading.ticks };
@@ -88,9 +92,13 @@ impl Windows {
         self.push(window, severity);
     }
 
+    fn last_end(&self, start: Timestamp) -> Timestamp {
+        self.done.last().map_or(start, |(window, _)| window.to.max(start))
+    }
+
     /// Nothing was read from the last window (`start` where there is none) until `to`.
     fn unknown_until(&mut self, start: Timestamp, to: Timestamp) {
-        let from = self.done.last().map_or(start, |(window, _)| window.to.max(start));
+        let from = self.last_end(start);
         if from < to {
             self.push(Open { from, to, known: 0, bad: 0 }, Severity::Unknown);
         }
