@@ -22,6 +22,7 @@
 //!
 //! ```text layering
 //! clock    ->
+//! failpoint->
 //! event    -> clock
 //! exit     -> event
 //! drill    -> clock fault::params probe::params
@@ -29,10 +30,10 @@
 //! http     ->
 //! fault    -> clock event drill gateway
 //! probe    -> clock event drill http
-//! journal  -> clock event fault
+//! journal  -> clock event failpoint fault
 //! plan     -> clock event drill fault
 //! score    -> clock event exit
-//! engine   -> clock event exit drill plan fault probe journal score
+//! engine   -> clock event exit drill plan fault probe journal score failpoint
 //! report   -> clock event exit score
 //! sandbox  -> clock drill gateway
 //! cli      -> *
@@ -43,6 +44,7 @@ pub mod drill;
 pub mod engine;
 pub mod event;
 pub mod exit;
+pub mod failpoint;
 pub mod fault;
 pub mod gateway;
 pub mod http;

@@ -1,15 +1,337 @@
-//! `firedrill history`.
+//! `firedrill history`: past runs, and whether they got better.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Context;
+use super::listing::{age, columns, plain, print};
+use crate::clock::Timestamp;
+use crate::event::{Cleanliness, Verdict};
 use crate::exit::Exit;
+use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, JournalError, RunSummary};
 
-/// List runs, newest first
+/// A pass older than this proves little about today (scoring.md).
+const STALE: Duration = Duration::from_secs(30 * 86_400);
+
+/// A change of the score by less than this is noise of the clocks.
+const SAME_SCORE: f64 = 0.5;
+
+/// List runs, newest first, each compared with the one before it
+///
+/// A run is compared with the last run before it of the same drill in the same environment that was measured to its end. They are only comparable when
+/// neither the drill nor the environment has changed in between. A pass older than 30 days is marked as stale.
 #[derive(Debug, Args)]
-pub struct History {}
+pub struct History {
+    /// Only runs of this drill
+    #[arg(long, value_name = "NAME")]
+    pub drill: Option<String>,
+
+    /// At most so many runs
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub limit: usize,
+
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: super::Format,
+}
+
+/// A run with what makes it comparable.
+#[derive(Debug, Clone)]
+struct Past {
+    summary: RunSummary,
+    /// Hash of the drill and of the environment; none when the run died before its first event.
+    hashes: Option<(String, String)>,
+    abandoned: bool,
+}
+
+/// How a run compares with the one before it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "camelCase")]
+enum Trend {
+    Improved { against: String },
+    Regressed { against: String },
+    Unchanged { against: String },
+    NotComparable { why: &'static str },
+    First,
+    NotMeasured,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownRun {
+    run: String,
+    started: Timestamp,
+    drill: String,
+    environment: String,
+    /// None while it is open.
+    verdict: Option<Verdict>,
+    cleanliness: Option<Cleanliness>,
+    score: Option<f64>,
+    exit_code: Option<u8>,
+    alive: bool,
+    open_records: usize,
+    abandoned: bool,
+    age_seconds: u64,
+    comparison: Trend,
+    /// A pass that is too old to count.
+    stale: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LastPass {
+    drill: String,
+    environment: String,
+    run: String,
+    age_seconds: u64,
+    stale: bool,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    runs: Vec<ShownRun>,
+    /// Runs that `--limit` left out.
+    left_out: usize,
+    last_passes: Vec<LastPass>,
+}
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: History) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(context: &Context, args: History) -> Exit {
+    let past = match read(context, args.drill.as_deref()).await {
+        Ok(past) => past,
+        Err(error) => return super::fail_journal(&error),
+    };
+    let shown = show(&past, args.limit, SystemTime::now().into());
+    print(&match args.format {
+        // Strings, numbers and lists only: it cannot fail.
+        super::Format::Json => serde_json::to_string_pretty(&shown).unwrap_or_default() + "\n",
+        super::Format::Text => text(&shown, args.drill.as_deref()),
+    });
+    Exit::Passed
+}
+
+async fn read(context: &Context, drill: Option<&str>) -> Result<Vec<Past>, JournalError> {
+    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else { return Ok(Vec::new()) };
+    let mut past = Vec::new();
+    for summary in journal.runs().await?.into_iter().filter(|run| drill.is_none_or(|name| run.header.drill == name)) {
+        let started = journal.started(&summary.header.run).await?;
+        let abandoned = journal.tombstone(&summary.header.run).await?.is_some();
+        past.push(Past { hashes: started.map(|started| (started.drill_hash, started.environment_hash)), abandoned, summary });
+    }
+    Ok(past)
+}
+
+/// Newest first in, newest first out.
+fn show(past: &[Past], limit: usize, now: Timestamp) -> Shown {
+    let runs = past.iter().enumerate().take(limit).map(|(index, run)| {
+        let (header, end) = (&run.summary.header, run.summary.end.as_ref());
+        let length = now.since(header.started);
+        ShownRun {
+            run: header.run.clone(),
+            started: header.started,
+            drill: header.drill.clone(),
+            environment: header.environment.clone(),
+            verdict: end.map(|end| end.verdict),
+            cleanliness: end.map(|end| end.cleanliness),
+            score: end.and_then(|end| end.score),
+            exit_code: end.map(|end| end.exit_code),
+            alive: run.summary.alive,
+            open_records: run.summary.open_records,
+            abandoned: run.abandoned,
+            age_seconds: length.as_secs(),
+            comparison: trend(run, &past[index + 1..]),
+            stale: passed(run) && length > STALE,
+        }
+    });
+    Shown { runs: runs.collect(), left_out: past.len().saturating_sub(limit), last_passes: last_passes(past, now) }
+}
+
+fn passed(run: &Past) -> bool {
+    run.summary.end.as_ref().is_some_and(|end| end.verdict == Verdict::Passed && end.cleanliness == Cleanliness::Clean)
+}
+
+/// Verdict and score of a run that measured to its end.
+fn measured(run: &Past) -> Option<(Verdict, f64)> {
+    let end = run.summary.end.as_ref()?;
+    let whole = matches!(end.verdict, Verdict::Passed | Verdict::Failed | Verdict::Inconclusive);
+    end.score.filter(|_| whole).map(|score| (end.verdict, score))
+}
+
+fn trend(run: &Past, earlier: &[Past]) -> Trend {
+    let Some((verdict, score)) = measured(run) else { return Trend::NotMeasured };
+    let same =
+        |other: &&Past| other.summary.header.drill == run.summary.header.drill && other.summary.header.environment == run.summary.header.environment;
+    let Some((before, (verdict_before, score_before))) = earlier.iter().filter(same).find_map(|other| Some((other, measured(other)?))) else {
+        return Trend::First;
+    };
+    match (&run.hashes, &before.hashes) {
+        (Some((drill, _)), Some((drill_before, _))) if drill != drill_before => return Trend::NotComparable { why: "the drill changed" },
+        (Some((_, env)), Some((_, env_before))) if env != env_before => return Trend::NotComparable { why: "the environment changed" },
+        (Some(_), Some(_)) => {}
+        _ => return Trend::NotComparable { why: "its events are missing" },
+    }
+    let against = before.summary.header.run.clone();
+    match (verdict_before, verdict) {
+        // What was not known cannot have become better or worse.
+        (Verdict::Inconclusive, _) | (_, Verdict::Inconclusive) => Trend::NotComparable { why: "inconclusive" },
+        (Verdict::Failed, Verdict::Passed) => Trend::Improved { against },
+        (Verdict::Passed, Verdict::Failed) => Trend::Regressed { against },
+        _ if score - score_before >= SAME_SCORE => Trend::Improved { against },
+        _ if score_before - score >= SAME_SCORE => Trend::Regressed { against },
+        _ => Trend::Unchanged { against },
+    }
+}
+
+/// The newest pass of each drill in each environment.
+fn last_passes(past: &[Past], now: Timestamp) -> Vec<LastPass> {
+    let mut newest = BTreeMap::new();
+    for run in past.iter().filter(|run| passed(run)) {
+        let header = &run.summary.header;
+        newest.entry((header.drill.clone(), header.environment.clone())).or_insert(header);
+    }
+    let shown = newest.into_iter().map(|((drill, environment), header)| {
+        let length = now.since(header.started);
+        LastPass { drill, environment, run: header.run.clone(), age_seconds: length.as_secs(), stale: length > STALE }
+    });
+    shown.collect()
+}
+
+fn text(shown: &Shown, drill: Option<&str>) -> String {
+    if shown.runs.is_empty() && shown.left_out == 0 {
+        return drill
+            .map_or_else(|| "no run has been remembered yet\n".into(), |drill| format!("no run of drill '{}' has been remembered\n", plain(drill)));
+    }
+    let mut rows = vec![["RUN", "AGE", "DRILL", "ENVIRONMENT", "VERDICT", "LEFT", "SCORE", "SINCE THE LAST"].map(str::to_owned).to_vec()];
+    rows.extend(shown.runs.iter().map(row));
+    let mut text = columns(&rows);
+    if shown.left_out > 0 {
+        let _ = writeln!(text, "… and {} older; --limit shows more", shown.left_out);
+    }
+    for pass in &shown.last_passes {
+        let stale = if pass.stale { ": STALE, rehearse again" } else { "" };
+        let length = age(Duration::from_secs(pass.age_seconds));
+        let _ = writeln!(text, "last pass of {} in {}: {length} ago{stale}", plain(&pass.drill), plain(&pass.environment));
+    }
+    text
+}
+
+fn row(run: &ShownRun) -> Vec<String> {
+    let verdict = match (run.verdict, run.alive) {
+        (_, true) => "going on".to_owned(),
+        (None, false) => "died".to_owned(),
+        (Some(verdict), false) if run.stale => format!("{} (stale)", format!("{verdict:?}").to_lowercase()),
+        (Some(verdict), false) => format!("{verdict:?}").to_lowercase(),
+    };
+    let left = match (run.abandoned, run.open_records, run.cleanliness) {
+        (true, ..) => "abandoned".to_owned(),
+        (false, 0, Some(Cleanliness::Drifted)) => "drifted".to_owned(),
+        (false, 0, Some(_)) => "clean".to_owned(),
+        (false, 0, None) => "–".to_owned(),
+        (false, open, _) => format!("{open} IN PLACE"),
+    };
+    let trend = match &run.comparison {
+        Trend::Improved { .. } => "improved".to_owned(),
+        Trend::Regressed { .. } => "regressed".to_owned(),
+        Trend::Unchanged { .. } => "unchanged".to_owned(),
+        Trend::NotComparable { why } => format!("not comparable: {why}"),
+        Trend::First => "first".to_owned(),
+        Trend::NotMeasured => "–".to_owned(),
+    };
+    vec![
+        plain(&run.run),
+        age(Duration::from_secs(run.age_seconds)),
+        plain(&run.drill),
+        plain(&run.environment),
+        verdict,
+        left,
+        run.score.map_or_else(|| "–".to_owned(), |score| format!("{score:.1}")),
+        trend,
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::journal::{RunEnd, RunHeader};
+
+    const DAY: i64 = 86_400_000_000;
+
+    fn past(run: &str, day: i64, verdict: Verdict, score: Option<f64>, hashes: (&str, &str)) -> Past {
+        let header = RunHeader {
+            run: run.into(),
+            drill: "evacuate".into(),
+            environment: "sandbox".into(),
+            drill_document: Value::Null,
+            environment_document: Value::Null,
+            started: Timestamp(day * DAY),
+        };
+        let end = RunEnd { at: Timestamp(day * DAY), verdict, cleanliness: Cleanliness::Clean, score, exit_code: 0 };
+        let summary = RunSummary { header, end: Some(end), open_records: 0, alive: false };
+        Past { summary, hashes: Some((hashes.0.into(), hashes.1.into())), abandoned: false }
+    }
+
+    fn trends(past: &[Past]) -> Vec<Trend> {
+        show(past, 99, Timestamp(100 * DAY)).runs.into_iter().map(|run| run.comparison).collect()
+    }
+
+    #[test]
+    fn a_run_is_compared_with_the_last_measured_one() {
+        let runs = [
+            past("e", 5, Verdict::Passed, Some(100.0), ("d", "e")),
+            past("d", 4, Verdict::Aborted, None, ("d", "e")),
+            past("c", 3, Verdict::Failed, Some(60.0), ("d", "e")),
+            past("b", 2, Verdict::Failed, Some(60.2), ("d", "e")),
+            past("a", 1, Verdict::Passed, Some(100.0), ("d", "e")),
+        ];
+        let wanted = [
+            Trend::Improved { against: "c".into() },
+            Trend::NotMeasured,
+            Trend::Unchanged { against: "b".into() },
+            Trend::Regressed { against: "a".into() },
+            Trend::First,
+        ];
+        assert_eq!(trends(&runs), wanted);
+    }
+
+    #[test]
+    fn a_changed_drill_or_environment_or_an_unknown_result_is_not_comparable() {
+        let runs = [
+            past("d", 4, Verdict::Inconclusive, Some(50.0), ("new", "new")),
+            past("c", 3, Verdict::Passed, Some(100.0), ("new", "new")),
+            past("b", 2, Verdict::Passed, Some(100.0), ("new", "old")),
+            past("a", 1, Verdict::Passed, Some(90.0), ("old", "old")),
+        ];
+        let wanted = [
+            Trend::NotComparable { why: "inconclusive" },
+            Trend::NotComparable { why: "the environment changed" },
+            Trend::NotComparable { why: "the drill changed" },
+            Trend::First,
+        ];
+        assert_eq!(trends(&runs), wanted);
+    }
+
+    #[test]
+    fn a_pass_older_than_thirty_days_is_stale() {
+        let at = |day| past("a", day, Verdict::Passed, Some(100.0), ("d", "e"));
+        let stale = |day| show(&[at(day)], 9, Timestamp(100 * DAY));
+        assert!(stale(69).runs[0].stale && stale(69).last_passes[0].stale);
+        assert!(!stale(70).runs[0].stale && !stale(70).last_passes[0].stale);
+        assert!(text(&stale(69), None).contains("STALE"));
+    }
+
+    #[test]
+    fn the_run_before_the_limit_still_counts() {
+        let runs = [past("b", 2, Verdict::Passed, Some(100.0), ("d", "e")), past("a", 1, Verdict::Failed, Some(10.0), ("d", "e"))];
+        let shown = show(&runs, 1, Timestamp(3 * DAY));
+        assert_eq!(shown.runs[0].comparison, Trend::Improved { against: "a".into() });
+        assert_eq!(shown.left_out, 1);
+    }
 }

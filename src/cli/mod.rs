@@ -2,14 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::exit::Exit;
+use crate::journal::JournalError;
+use crate::journal::sqlite::Sqlite;
 
 pub mod abandon;
 pub mod abort;
 pub mod gateway;
 pub mod history;
+pub mod listing;
 pub mod plan;
 pub mod report;
 pub mod resume;
@@ -61,6 +64,31 @@ pub struct Context {
 pub fn fail(exit: Exit, message: impl std::fmt::Display) -> Exit {
     eprintln!("firedrill: error: {message}");
     exit
+}
+
+/// How a command prints what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Prints why the journal failed and gives the exit code back: a journal that cannot be trusted is a guard that refuses.
+pub fn fail_journal(error: &JournalError) -> Exit {
+    let exit = match error {
+        JournalError::Unusable(_) | JournalError::Unreadable(_) | JournalError::Busy(_) => Exit::Refused,
+        JournalError::NoSuchRun(_) | JournalError::Ambiguous { .. } => Exit::Usage,
+        JournalError::Write(_) => Exit::Internal,
+    };
+    fail(exit, error)
+}
+
+/// Opens the journal that must know `run`; makes nothing.
+pub fn existing_journal(context: &Context, run: &str) -> Result<Sqlite, JournalError> {
+    Sqlite::open_existing(context.state_dir.as_deref())?.ok_or_else(|| JournalError::NoSuchRun(run.to_owned()))
 }
 
 fn exit_codes() -> String {

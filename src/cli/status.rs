@@ -1,15 +1,176 @@
-//! `firedrill status`.
+//! `firedrill status`: what is going on, what is in place, and the command that undoes it.
+
+use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use clap::Args;
+use serde::Serialize;
 
 use super::Context;
+use super::listing::{age, columns, command, plain, print};
+use crate::clock::Timestamp;
+use crate::event::Phase;
 use crate::exit::Exit;
+use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, JournalError, RunSummary};
 
-/// Show runs that are going or have something in place
+/// Show runs that are going on, and everything that is still in place
+///
+/// For each such run: when it started, whether its process is alive, each change that has not been undone yet with the time by which it is to be gone,
+/// and the exact command that undoes it. Reads the journal of this machine only; `firedrill sweep` looks at the world itself.
+///
+/// Exits 0 when nothing is in place, or a live process is taking care of it; 7 when something is in place and no process is, or when the journal
+/// cannot be read and so nobody knows.
 #[derive(Debug, Args)]
-pub struct Status {}
+pub struct Status {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t)]
+    pub format: super::Format,
+}
+
+/// What `--format json` prints.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown {
+    journal: Option<String>,
+    in_place: bool,
+    runs: Vec<ShownRun>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownRun {
+    run: String,
+    drill: String,
+    environment: String,
+    started: Timestamp,
+    alive: bool,
+    ended: bool,
+    open: Vec<ShownRecord>,
+    /// The command that undoes what is in place.
+    undo: String,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownRecord {
+    step: String,
+    kind: String,
+    action: bool,
+    target: String,
+    phase: Phase,
+    undo_by: Timestamp,
+}
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: Status) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(context: &Context, args: Status) -> Exit {
+    match look(context).await {
+        Ok(shown) => {
+            let exit = if shown.in_place { Exit::StillInPlace } else { Exit::Passed };
+            print(&match args.format {
+                super::Format::Text => text(&shown, SystemTime::now().into()),
+                super::Format::Json => json(&shown),
+            });
+            exit
+        }
+        Err(error @ (JournalError::Unreadable(_) | JournalError::Write(_))) => {
+            super::fail(Exit::StillInPlace, format_args!("nobody can say what is in place: {error}"))
+        }
+        Err(error) => super::fail_journal(&error),
+    }
+}
+
+fn json(shown: &Shown) -> String {
+    // Strings, numbers and lists only: it cannot fail.
+    serde_json::to_string_pretty(shown).unwrap_or_default() + "\n"
+}
+
+async fn look(context: &Context) -> Result<Shown, JournalError> {
+    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else {
+        return Ok(Shown { journal: None, in_place: false, runs: Vec::new() });
+    };
+    let mut runs = Vec::new();
+    for summary in journal.runs().await?.into_iter().filter(|run| run.end.is_none() || run.open_records > 0 || run.alive) {
+        runs.push(show(context, &journal, summary).await?);
+    }
+    let in_place = runs.iter().any(|run| !run.alive && !run.open.is_empty());
+    Ok(Shown { journal: Some(journal.path().display().to_string()), in_place, runs })
+}
+
+async fn show(context: &Context, journal: &Sqlite, summary: RunSummary) -> Result<ShownRun, JournalError> {
+    let run = summary.header.run;
+    let records = journal.records(&run).await?;
+    let open = records.into_iter().filter(|record| !record.phase.is_closed()).map(|record| ShownRecord {
+        step: record.step,
+        kind: record.kind,
+        action: record.action,
+        target: record.target.to_string(),
+        phase: record.phase,
+        undo_by: record.undo_by,
+    });
+    let verb = if summary.alive { "abort" } else { "resume" };
+    Ok(ShownRun {
+        drill: summary.header.drill,
+        environment: summary.header.environment,
+        started: summary.header.started,
+        alive: summary.alive,
+        ended: summary.end.is_some(),
+        open: open.collect(),
+        undo: command(context, &format!("{verb} {run}")),
+        run,
+    })
+}
+
+fn text(shown: &Shown, now: Timestamp) -> String {
+    let Some(journal) = &shown.journal else {
+        return "nothing in place: no run has been remembered on this machine yet\n".into();
+    };
+    if shown.runs.is_empty() {
+        return format!("nothing in place, and no run is going on ({})\n", plain(journal));
+    }
+    let mut text = String::new();
+    for run in &shown.runs {
+        let state = match (run.alive, run.open.is_empty(), run.ended) {
+            (true, ..) => "is going on",
+            (false, false, false) => "DIED AND LEFT CHANGES IN PLACE",
+            (false, false, true) => "ENDED WITH CHANGES STILL IN PLACE",
+            (false, true, _) => "died; nothing of it is in place",
+        };
+        let started = age(now.since(run.started));
+        let _ = writeln!(text, "run {} {state}", plain(&run.run));
+        let _ = writeln!(
+            text,
+            "  drill {}, environment {}, started {} ({started} ago)",
+            plain(&run.drill),
+            plain(&run.environment),
+            seconds(run.started)
+        );
+        if !run.open.is_empty() {
+            let mut rows = vec![["  STEP", "TARGET", "PHASE", "GONE BY"].map(str::to_owned).to_vec()];
+            rows.extend(run.open.iter().map(|record| row(record, now)));
+            text.push_str(&columns(&rows));
+        }
+        let purpose = match (run.alive, run.open.is_empty()) {
+            (true, _) => "to stop and undo it",
+            (false, false) => "to undo it",
+            (false, true) => "to close it",
+        };
+        let _ = writeln!(text, "  {purpose}: {}\n", run.undo);
+    }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn row(record: &ShownRecord, now: Timestamp) -> Vec<String> {
+    let left =
+        if record.undo_by > now { format!("in {}", age(record.undo_by.since(now))) } else { format!("{} ago", age(now.since(record.undo_by))) };
+    let deadline = if record.action { "no expiry of its own".to_owned() } else { format!("{} ({left})", seconds(record.undo_by)) };
+    let phase = format!("{:?}", record.phase).to_lowercase();
+    vec![format!("  {}", plain(&record.step)), plain(&record.target), phase, deadline]
+}
+
+/// An instant without its fraction.
+fn seconds(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

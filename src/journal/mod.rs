@@ -8,6 +8,11 @@ use crate::clock::Timestamp;
 use crate::event::{Phase, RunEvent};
 use crate::fault::{Record, TargetId};
 
+pub mod phases;
+pub mod place;
+pub mod sqlite;
+mod witness;
+
 /// Why the journal failed. The message names the file and the way out.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum JournalError {
@@ -26,6 +31,14 @@ pub enum JournalError {
     /// No such run.
     #[error("no run '{0}' in the journal")]
     NoSuchRun(String),
+    /// The prefix of a run's id fits several.
+    #[error("'{prefix}' fits several runs: {}; give more of the id", candidates.join(", "))]
+    Ambiguous {
+        /// What was given.
+        prefix: String,
+        /// The first runs that it fits.
+        candidates: Vec<String>,
+    },
 }
 
 /// What is written once when a run opens.
