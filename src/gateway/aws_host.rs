@@ -5,6 +5,9 @@
 //! control planes are homed in one region), and the endpoint data of the AWS SDKs (`partitions.json`, `endpoints.json` of botocore 1.44).
 //! Regions are read by their shape, not from a list, so that a new one works on its first day.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 /// What an AWS host name says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AwsHost {
@@ -233,6 +236,16 @@ pub fn endpoint(service: &str, region: &str) -> Option<String> {
     let chosen = if global { names.nth(1) } else { names.next() }?;
     let back = classify(&chosen)?;
     (back.is_service(service) && back.is_in(region)).then_some(chosen)
+}
+
+/// The service names that rules may use: those of the endpoints table, and the families of its dotted ones (`ecr` of `api.ecr`).
+#[must_use]
+pub fn services() -> &'static BTreeSet<&'static str> {
+    static NAMES: LazyLock<BTreeSet<&'static str>> = LazyLock::new(|| {
+        let names = include_str!("services.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+        names.flat_map(|name| [Some(name), name.rsplit_once('.').map(|(_, family)| family)]).flatten().collect()
+    });
+    &NAMES
 }
 
 /// What the labels before the suffix say, before names are made canonical.
