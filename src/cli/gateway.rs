@@ -1,15 +1,145 @@
-//! `firedrill gateway`.
+//! `firedrill gateway`: runs the egress gateway, and steers a running one by hand.
 
-use clap::Args;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Context;
 use crate::exit::Exit;
+use crate::gateway::Rule;
+use crate::gateway::client::{Client, ClientError};
+use crate::gateway::resolve::Resolve;
+use crate::gateway::server::{Config, Gateway as Server};
 
 /// Run the egress gateway: an AWS-aware forward proxy that faults can steer
+///
+/// Point workloads at it with HTTPS_PROXY and HTTP_PROXY. Without a rule it passes everything on.
 #[derive(Debug, Args)]
-pub struct Gateway {}
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct Gateway {
+    /// Steer a running gateway instead.
+    #[command(subcommand)]
+    pub steer: Option<Steer>,
+
+    /// Where workloads connect
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:3128")]
+    pub listen: SocketAddr,
+
+    /// Steering socket; only the user who runs the gateway may open it
+    #[arg(long, value_name = "PATH", required = true)]
+    pub socket: Option<PathBuf>,
+
+    /// Reach a host at this address instead of looking it up; '*.suffix' covers every name below
+    #[arg(long, value_name = "HOST=ADDR:PORT")]
+    pub resolve: Vec<Resolve>,
+}
+
+/// What can be done to a running gateway by hand.
+#[derive(Debug, Subcommand)]
+pub enum Steer {
+    /// List the rules in force, one JSON object a line
+    Rules(Socket),
+    /// Put a rule in force, given as JSON
+    Put {
+        /// The gateway.
+        #[command(flatten)]
+        socket: Socket,
+        /// The rule as 'rules' prints it
+        rule: String,
+    },
+    /// Remove a rule; it cannot come back before its deadline
+    Remove {
+        /// The gateway.
+        #[command(flatten)]
+        socket: Socket,
+        /// Rule id
+        id: String,
+    },
+    /// Show where the gateway listens and how many connections it carries
+    Status(Socket),
+}
+
+/// Which gateway.
+#[derive(Debug, Args)]
+pub struct Socket {
+    /// Steering socket of the gateway
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
+}
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: Gateway) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(_context: &Context, args: Gateway) -> Exit {
+    match (args.steer, args.socket) {
+        (Some(steer), _) => match act(steer).await {
+            Ok(lines) => print(&lines),
+            Err(error) => error,
+        },
+        (None, Some(socket)) => serve(Config { listen: args.listen, socket, resolve: args.resolve }).await,
+        (None, None) => super::fail(Exit::Usage, "--socket is missing"),
+    }
+}
+
+async fn serve(config: Config) -> Exit {
+    if !config.listen.ip().is_loopback() {
+        eprintln!("firedrill: warning: {} is not a loopback address: whoever reaches it can use this proxy", config.listen);
+    }
+    let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return super::fail(Exit::Internal, "cannot listen for signals") };
+    let gateway = match Server::start(config) {
+        Ok(gateway) => gateway,
+        Err(error) => return super::fail(Exit::Usage, error),
+    };
+    let ready = format!("gateway listens on {}, steered by {}", gateway.address(), gateway.socket().display());
+    // A closed output is no reason to stop carrying traffic.
+    let _ = print(&[ready]);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    gateway.stop().await;
+    Exit::Passed
+}
+
+async fn act(steer: Steer) -> Result<Vec<String>, Exit> {
+    let json = |value: serde_json::Result<String>| value.map_err(|error| super::fail(Exit::Internal, error));
+    match steer {
+        Steer::Rules(Socket { socket }) => {
+            let rules = Client::new(socket).list().await.map_err(failed)?;
+            rules.iter().map(|status| json(serde_json::to_string(status))).collect()
+        }
+        Steer::Put { socket, rule } => {
+            let rule: Rule = serde_json::from_str(&rule).map_err(|error| super::fail(Exit::Usage, format!("cannot read the rule: {error}")))?;
+            let changed = Client::new(socket.socket).put(&rule).await.map_err(failed)?;
+            Ok(vec![format!("rule {} {}", rule.id, if changed { "put in force" } else { "was in force already" })])
+        }
+        Steer::Remove { socket, id } => {
+            let changed = Client::new(socket.socket).remove(&id, None, None).await.map_err(failed)?;
+            Ok(vec![format!("rule {id} {}", if changed { "removed" } else { "is not in force" })])
+        }
+        Steer::Status(Socket { socket }) => {
+            let status = Client::new(socket).status().await.map_err(failed)?;
+            Ok(vec![json(serde_json::to_string(&status))?])
+        }
+    }
+}
+
+fn failed(error: ClientError) -> Exit {
+    let exit = match &error {
+        ClientError::Unreachable { .. } | ClientError::LostAnswer { .. } => Exit::Unreachable,
+        ClientError::Refused { .. } => Exit::Refused,
+    };
+    super::fail(exit, error)
+}
+
+fn print(lines: &[String]) -> Exit {
+    let mut out = std::io::stdout().lock();
+    let written = lines.iter().try_for_each(|line| writeln!(out, "{line}")).and_then(|()| out.flush());
+    match written {
+        Ok(()) => Exit::Passed,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Passed,
+        Err(error) => super::fail(Exit::Internal, error),
+    }
 }

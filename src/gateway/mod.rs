@@ -1,8 +1,34 @@
 //! The egress gateway: a forward proxy that knows AWS hosts and applies rules with a deadline each. It fails open.
+//!
+//! | file | job |
+//! |---|---|
+//! | [`server`] | start and stop: the proxy's listener and the steering socket |
+//! | [`aws_host`] | host name to service × region × partition |
+//! | [`rules`] | the rules in force, their deadlines and tombstones |
+//! | `connection`, `plain`, `tunnel`, `stream`, `head` | one client connection: first head, plain requests, CONNECT |
+//! | `open` | connections in flight, so that a rule can cut them |
+//! | [`resolve`] | host names to addresses: `--resolve`, else system DNS |
+//! | [`steering`], [`client`] | how rules get in: JSON lines over a Unix socket |
+//!
+//! "New connection" means a CONNECT, or one plain-HTTP request: a kept-alive plain connection is judged again at every request, because which
+//! upstream connection carries it is the proxy's business, not the client's. A tunnel is judged once, when it is opened.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+
+pub mod aws_host;
+pub mod client;
+mod connection;
+mod head;
+mod open;
+mod plain;
+pub mod resolve;
+pub mod rules;
+pub mod server;
+pub mod steering;
+mod stream;
+mod tunnel;
 
 /// A rule: what fails, for whom, until when. Rules live in memory only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +50,16 @@ pub struct Rule {
     pub cut_existing: bool,
     /// The rule is gone by then.
     pub deadline: Timestamp,
+}
+
+impl Rule {
+    /// Whether the rule is about this host.
+    ///
+    /// A service matches by its name as in endpoints, and by the last part of a dotted one: `ecr` covers `api.ecr` and `dkr.ecr`.
+    #[must_use]
+    pub fn covers(&self, host: &aws_host::AwsHost) -> bool {
+        host.is_in(&self.region) && self.services.iter().any(|service| service == "*" || host.is_service(service))
+    }
 }
 
 /// What a rule does to a connection.

@@ -1,0 +1,345 @@
+//! What the gateway kinds share: a rule of one gateway is the target, its absence is the prior state, its deadline is its own expiry.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::clock::Timestamp;
+use crate::event::Phase;
+use crate::fault::{Bite, ByHand, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
+use crate::gateway::aws_host;
+use crate::gateway::client::{Client, ClientError};
+use crate::gateway::rules::RuleStatus;
+use crate::gateway::steering::ErrorCode;
+use crate::gateway::{Effect, Rule};
+
+/// How long [`Kind::bite`] watches a connection that must hang.
+pub const PATIENCE: Duration = Duration::from_secs(1);
+/// Services whose host names [`Kind::bite`] tries for a rule about all of them.
+const SAMPLE: &str = "sts";
+
+/// What makes one kind differ from the other.
+#[derive(Debug)]
+pub struct Flavor {
+    /// Name as written in files.
+    pub name: &'static str,
+    /// What its rule does.
+    pub effect: Effect,
+    /// Whether this is what a client sees while the rule is in force; else a sentence.
+    pub bites: fn(&Seen) -> Result<(), String>,
+}
+
+/// What a client sees that asks the gateway for a tunnel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Seen {
+    /// Neither an answer nor an end within [`PATIENCE`].
+    Nothing,
+    /// The connection was reset.
+    Reset,
+    /// The connection was closed without a word.
+    Closed,
+    /// The gateway answered: its first line.
+    Answer(String),
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing came back"),
+            Self::Reset => f.write_str("it was reset"),
+            Self::Closed => f.write_str("it was closed"),
+            Self::Answer(line) => write!(f, "the gateway answered '{line}'"),
+        }
+    }
+}
+
+/// What a step asks for.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Step id.
+    pub step: String,
+    /// AWS service names, or `*`.
+    pub services: Vec<String>,
+    /// AWS region.
+    pub region: String,
+    /// Whether open connections are cut.
+    pub cut_existing: bool,
+}
+
+/// How a record finds its gateway again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Invert {
+    /// Name of the gateway in its environment.
+    pub gateway: String,
+    /// Its steering socket.
+    pub socket: String,
+}
+
+/// A gateway kind, bound to one gateway.
+#[derive(Debug)]
+pub struct GatewayRule {
+    flavor: &'static Flavor,
+    place: Invert,
+    client: Client,
+    wanted: Option<Wanted>,
+}
+
+impl GatewayRule {
+    /// The kind for undoing, observing and discovering.
+    #[must_use]
+    pub fn new(flavor: &'static Flavor, place: Invert) -> Self {
+        let client = Client::new(&place.socket);
+        Self { flavor, place, client, wanted: None }
+    }
+
+    /// The kind for a step.
+    #[must_use]
+    pub fn for_step(flavor: &'static Flavor, place: Invert, wanted: Wanted) -> Self {
+        Self { wanted: Some(wanted), ..Self::new(flavor, place) }
+    }
+
+    fn wanted(&self) -> Result<&Wanted, KindError> {
+        self.wanted.as_ref().ok_or_else(|| KindError::Failed(format!("'{}' was opened for undoing, not for a step", self.flavor.name)))
+    }
+
+    /// The rule of a record. The record's `undo_by` is the deadline, whatever the rule said when it was planned.
+    fn rule(record: &Record) -> Result<Rule, KindError> {
+        let rule: Rule = serde_json::from_value(record.ours.clone())
+            .map_err(|error| KindError::Failed(format!("the record of {} holds no rule: {error}", record.target)))?;
+        Ok(Rule { id: record.target.id.clone(), deadline: record.undo_by, ..rule })
+    }
+
+    fn target(&self, id: String) -> TargetId {
+        TargetId { place: format!("gateway/{}", self.place.gateway), id }
+    }
+
+    async fn find(&self, id: &str) -> Result<Option<RuleStatus>, ClientError> {
+        Ok(self.client.list().await?.into_iter().find(|status| status.rule.id == id))
+    }
+
+    /// Removes exactly our rule, and fences an inject that may still be on its way.
+    async fn withdraw(&self, record: &Record) -> Result<(), KindError> {
+        let rule = Self::rule(record)?;
+        self.client.remove(&rule.id, Some(record.undo_by), Some(&rule)).await.map(|_| ()).map_err(kind_error)
+    }
+}
+
+#[async_trait]
+impl Kind for GatewayRule {
+    fn name(&self) -> &'static str {
+        self.flavor.name
+    }
+
+    fn expiry(&self) -> Expiry {
+        Expiry::Own
+    }
+
+    /// Zero: removing leaves a tombstone that refuses a late inject.
+    fn settle(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn default_limit(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError> {
+        let wanted = self.wanted()?;
+        check(wanted).map_err(KindError::Refused)?;
+        Ok(vec![self.target(format!("{run}-{}", wanted.step))])
+    }
+
+    async fn prepare(&self, run: &str, target: &TargetId, undo_by: Timestamp) -> Result<Prepared, KindError> {
+        let wanted = self.wanted()?;
+        if self.find(&target.id).await.map_err(kind_error)?.is_some() {
+            return Err(KindError::Conflict(format!("gateway '{}' has a rule '{}' already", self.place.gateway, target.id)));
+        }
+        let rule = Rule {
+            id: target.id.clone(),
+            run: run.to_owned(),
+            step: wanted.step.clone(),
+            effect: self.flavor.effect,
+            services: wanted.services.clone(),
+            region: wanted.region.clone(),
+            cut_existing: wanted.cut_existing,
+            deadline: undo_by,
+        };
+        let ours = serde_json::to_value(rule).map_err(|error| KindError::Failed(error.to_string()))?;
+        Ok(Prepared { prior: Value::Null, ours, companions: Vec::new(), noop: false })
+    }
+
+    fn invert(&self) -> Value {
+        serde_json::json!(self.place)
+    }
+
+    async fn inject(&self, record: &Record) -> Result<(), KindError> {
+        self.client.put(&Self::rule(record)?).await.map(|_| ()).map_err(kind_error)
+    }
+
+    async fn observe(&self, record: &Record) -> Observed {
+        let ours = match Self::rule(record) {
+            Ok(ours) => ours,
+            Err(error) => return Observed::Unreadable { error: error.to_string() },
+        };
+        match self.find(&ours.id).await {
+            // Rules live in memory: a gateway that was restarted has none, and that is the prior state.
+            Ok(None) => Observed::Prior,
+            Ok(Some(status)) if status.rule == ours => Observed::Ours { marked: true },
+            Ok(Some(status)) => Observed::Other { current: serde_json::json!(status.rule) },
+            // Nobody listens, and the deadline has passed: neither the gateway nor a rule that it might still have kept is there.
+            Err(ClientError::Unreachable { .. }) if Timestamp::from(SystemTime::now()) > record.undo_by => Observed::Absent,
+            Err(error) => Observed::Unreadable { error: error.to_string() },
+        }
+    }
+
+    async fn revert(&self, record: &Record) -> Result<(), KindError> {
+        self.withdraw(record).await
+    }
+
+    async fn tidy(&self, record: &Record) -> Result<(), KindError> {
+        match self.withdraw(record).await {
+            // Someone else's rule under our id stays.
+            Err(KindError::Conflict(_)) => Ok(()),
+            done => done,
+        }
+    }
+
+    async fn bite(&self, record: &Record) -> Bite {
+        match self.look(record).await {
+            Ok(()) => Bite::Verified,
+            Err(why) => Bite::Unproven { why },
+        }
+    }
+
+    async fn discover(&self) -> Result<Vec<Record>, KindError> {
+        let rules = self.client.list().await.map_err(kind_error)?;
+        let mine = rules.into_iter().map(|status| status.rule).filter(|rule| rule.effect == self.flavor.effect);
+        Ok(mine.map(|rule| self.rebuild(rule)).collect())
+    }
+
+    fn by_hand(&self, record: &Record) -> ByHand {
+        let socket = quote(&self.place.socket);
+        let inject = Self::rule(record).ok().and_then(|rule| serde_json::to_string(&rule).ok());
+        ByHand {
+            inject: inject.iter().map(|rule| format!("firedrill gateway put --socket {socket} {}", quote(rule))).collect(),
+            undo: vec![format!("firedrill gateway remove --socket {socket} {}", quote(&record.target.id))],
+        }
+    }
+}
+
+impl GatewayRule {
+    /// Opens a connection through the proxy that the rule must hit, and looks at both ends: what the client sees, and what the gateway counted.
+    async fn look(&self, record: &Record) -> Result<(), String> {
+        let ours = Self::rule(record).map_err(|error| error.to_string())?;
+        let not_there = || format!("rule '{}' is not in force", ours.id);
+        let before = self.find(&ours.id).await.map_err(|error| error.to_string())?.ok_or_else(not_there)?;
+        if before.rule != ours {
+            return Err(format!("rule '{}' is not as firedrill put it", ours.id));
+        }
+        let status = self.client.status().await.map_err(|error| error.to_string())?;
+        let host = sample_host(&ours).ok_or_else(|| format!("no host name is known that the rule must hit in {}", ours.region))?;
+        let seen = ask_for_tunnel(reachable(status.listen), &host).await.map_err(|error| format!("cannot connect to the gateway: {error}"))?;
+        (self.flavor.bites)(&seen).map_err(|why| format!("{host}: {why}"))?;
+        let after = self.find(&ours.id).await.map_err(|error| error.to_string())?.ok_or_else(not_there)?;
+        if after.hits <= before.hits {
+            return Err(format!("the gateway counted no hit of rule '{}'", ours.id));
+        }
+        Ok(())
+    }
+
+    fn rebuild(&self, rule: Rule) -> Record {
+        Record {
+            version: RECORD_VERSION,
+            run: rule.run.clone(),
+            step: rule.step.clone(),
+            rank: 0,
+            kind: self.flavor.name.to_owned(),
+            action: false,
+            keep: false,
+            target: self.target(rule.id.clone()),
+            prior: Value::Null,
+            ours: serde_json::json!(rule),
+            invert: self.invert(),
+            companions: Vec::new(),
+            undo_by: rule.deadline,
+            phase: Phase::Injected,
+        }
+    }
+}
+
+/// A service or region that no host is ever read as would make a rule without effect.
+fn check(wanted: &Wanted) -> Result<(), String> {
+    if !aws_host::is_region(&wanted.region) {
+        return Err(format!("'{}' is not an AWS region", wanted.region));
+    }
+    for service in wanted.services.iter().filter(|service| *service != "*") {
+        let known = aws_host::services();
+        if !known.contains(service.as_str()) {
+            let close = known.iter().map(|name| (strsim::damerau_levenshtein(name, service), *name)).min();
+            let hint = close.filter(|(distance, name)| *distance * 3 <= name.len()).map(|(_, name)| format!("; did you mean '{name}'?"));
+            return Err(format!("unknown AWS service '{service}'{}; use the name in its endpoint", hint.unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// A host that the rule must hit.
+fn sample_host(rule: &Rule) -> Option<String> {
+    let names = rule.services.iter().map(|service| if service == "*" { SAMPLE } else { service.as_str() });
+    names.filter_map(|service| aws_host::endpoint(service, &rule.region)).find(|host| aws_host::classify(host).is_some_and(|host| rule.covers(&host)))
+}
+
+/// The address to connect to for a gateway that may listen on all of them.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+async fn ask_for_tunnel(proxy: SocketAddr, host: &str) -> io::Result<Seen> {
+    let connect = timeout(Duration::from_secs(2), TcpStream::connect(proxy));
+    let mut stream = connect.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    let ask = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n");
+    let mut said = [0; 128];
+    let exchange = async {
+        stream.write_all(ask.as_bytes()).await?;
+        stream.read(&mut said).await
+    };
+    match timeout(PATIENCE, exchange).await {
+        Err(_) => Ok(Seen::Nothing),
+        Ok(Ok(0)) => Ok(Seen::Closed),
+        Ok(Ok(count)) => {
+            let text = String::from_utf8_lossy(&said[..count]);
+            Ok(Seen::Answer(text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect()))
+        }
+        Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Ok(Seen::Reset),
+        Ok(Err(error)) => Err(error),
+    }
+}
+
+fn kind_error(error: ClientError) -> KindError {
+    match error {
+        ClientError::Unreachable { .. } => KindError::Unreachable(error.to_string()),
+        ClientError::LostAnswer { .. } => KindError::LostAnswer(error.to_string()),
+        ClientError::Refused { code: ErrorCode::Conflict | ErrorCode::Over, message } => KindError::Conflict(message),
+        ClientError::Refused { code: ErrorCode::Invalid | ErrorCode::Full, message } => KindError::Failed(message),
+    }
+}
+
+/// One word for a POSIX shell.
+fn quote(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
+    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}

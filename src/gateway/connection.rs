@@ -1,0 +1,160 @@
+//! One client connection: its first head decides between tunnel and plain HTTP; rules are asked; what they say is done to it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Effect;
+use super::aws_host::classify;
+use super::head::{self, First, Refusal};
+use super::open::Open;
+use super::plain;
+use super::resolve::{self, DialError, Resolve};
+use super::rules::{Active, Rules};
+use super::stream::Wire;
+use super::tunnel;
+
+/// What all connections of a gateway share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub rules: Rules,
+    pub open: Open,
+    pub resolve: Vec<Resolve>,
+    pub listen: SocketAddr,
+    pub connections: AtomicUsize,
+    pub tasks: TaskTracker,
+    pub stop: CancellationToken,
+}
+
+impl Shared {
+    /// Opens an upstream connection for this client.
+    pub async fn dial(&self, host: &str, port: u16, client: &Wire) -> Result<TcpStream, DialError> {
+        let reached_by = client.tcp().local_addr().ok();
+        let is_self = |address: SocketAddr| {
+            let own = address.ip() == self.listen.ip() || reached_by.is_some_and(|reached| reached.ip() == address.ip());
+            let any = self.listen.ip().is_unspecified() && (address.ip().is_loopback() || address.ip().is_unspecified());
+            address.port() == self.listen.port() && (own || any)
+        };
+        resolve::dial(host, port, &self.resolve, is_self).await
+    }
+
+    /// Does to a connection what the rule says. Returns when the connection is to be dropped.
+    pub async fn suffer(&self, active: &Active, client: &Wire) {
+        match active.rule.effect {
+            Effect::Refuse => client.reset_on_close(),
+            // When the rule ends, what hangs is closed: a client that waits without a limit gets to try again. A client that ended its side
+            // counts as gone: nothing would ever have answered it.
+            Effect::Blackhole => tokio::select! {
+                () = active.ended.cancelled() => {}
+                () = client.left() => {}
+            },
+        }
+    }
+}
+
+/// Serves a client until it leaves, is cut, or the gateway stops.
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+    let _counted = Counted::new(&shared);
+    let wire = Wire::new(stream);
+    // Stopping cuts everything.
+    let cut = shared.stop.child_token();
+    tokio::select! {
+        served = talk(&shared, wire.clone(), &cut) => {
+            if let Err(error) = served {
+                tracing::debug!(%error, "connection ended");
+            }
+        }
+        () = cut.cancelled() => wire.reset_on_close(),
+    }
+}
+
+async fn talk(shared: &Arc<Shared>, mut wire: Wire, cut: &CancellationToken) -> io::Result<()> {
+    match head::read(&mut wire, head::PATIENCE).await? {
+        Ok(None) => Ok(()),
+        Ok(Some(First::Plain(first))) => {
+            plain::serve(shared.clone(), wire, first, cut.clone()).await;
+            Ok(())
+        }
+        Ok(Some(First::Connect { host, port, early })) => match tunnel_to(shared, &wire, &host, port, &early, cut).await? {
+            Some(refusal) => say(&mut wire, &refusal).await,
+            None => Ok(()),
+        },
+        Err(refusal) => say(&mut wire, &refusal).await,
+    }
+}
+
+async fn tunnel_to(shared: &Arc<Shared>, wire: &Wire, host: &str, port: u16, early: &[u8], cut: &CancellationToken) -> io::Result<Option<Refusal>> {
+    // The authority of the CONNECT decides: a Host header that says otherwise has no meaning (RFC 9110, 9.3.6).
+    let aws = classify(host);
+    let _entry = shared.open.enter(aws.as_ref(), cut);
+    if let Some(active) = shared.rules.judge(aws.as_ref()) {
+        shared.suffer(&active, wire).await;
+        return Ok(None);
+    }
+    // A client that leaves meanwhile is not looked for: it may have ended only its own side. Dialling is bounded.
+    let upstream = match shared.dial(host, port, wire).await {
+        Ok(stream) => Wire::new(stream),
+        Err(error) => return Ok(Some(dial_refusal(&error))),
+    };
+    let work = async {
+        tunnel::write_all(wire, b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
+        tunnel::write_all(&upstream, early).await?;
+        tunnel::run(wire, &upstream).await;
+        Ok(None)
+    };
+    tokio::select! {
+        done = work => done,
+        () = cut.cancelled() => {
+            upstream.reset_on_close();
+            wire.reset_on_close();
+            Ok(None)
+        }
+    }
+}
+
+/// What a client is told when its target cannot be reached.
+pub(super) fn dial_refusal(error: &DialError) -> Refusal {
+    let status = match error {
+        DialError::Name { .. } | DialError::Connect { .. } => 502,
+        DialError::Timeout { .. } => 504,
+        DialError::Loop { .. } => 508,
+    };
+    Refusal::new(status, error.to_string())
+}
+
+/// Answers and ends the connection such that the answer arrives even when the client is still sending.
+async fn say(wire: &mut Wire, refusal: &Refusal) -> io::Result<()> {
+    tunnel::write_all(wire, &head::response(refusal)).await?;
+    wire.finish();
+    // Closing with unread bytes would reset the connection and may take the answer away from the client: drain, within bounds.
+    let mut scratch = [0_u8; 4096];
+    let drain = async {
+        for _ in 0..256 {
+            if !matches!(tokio::io::AsyncReadExt::read(wire, &mut scratch).await, Ok(1..)) {
+                return;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), drain).await;
+    Ok(())
+}
+
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
+        Self(&shared.connections)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

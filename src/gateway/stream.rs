@@ -1,0 +1,148 @@
+//! One TCP stream that several owners look at: the one that moves bytes, the one that watches for the peer's leaving, the one that cuts.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A shared TCP stream. It is closed when the last clone is dropped.
+#[derive(Debug, Clone)]
+pub(super) struct Wire(Arc<TcpStream>);
+
+impl Wire {
+    /// Takes a stream: no Nagle delay, and dead peers are noticed by keep-alive.
+    pub fn new(stream: TcpStream) -> Self {
+        // A socket that refuses an option still carries bytes.
+        let _ = stream.set_nodelay(true);
+        let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
+        let _ = rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(60));
+        let _ = rustix::net::sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(15));
+        Self(Arc::new(stream))
+    }
+
+    /// The stream itself, for the calls that need no `&mut`.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.0
+    }
+
+    /// From now on closing sends a reset (RST) at once instead of an orderly end: unsent data is thrown away.
+    pub fn reset_on_close(&self) {
+        let _ = rustix::net::sockopt::set_socket_linger(self.tcp(), Some(Duration::ZERO));
+    }
+
+    /// Ends our side of the stream; the peer reads an end of file after what was sent before.
+    pub fn finish(&self) {
+        let _ = rustix::net::shutdown(self.tcp(), rustix::net::Shutdown::Write);
+    }
+
+    /// Waits until the peer has ended its side, or is gone. Reads nothing.
+    pub async fn left(&self) {
+        loop {
+            match self.0.ready(Interest::READABLE).await {
+                Ok(ready) if ready.is_read_closed() => return,
+                Err(_) => return,
+                // Unread data keeps the stream readable: the end of file behind it can only be looked for from time to time.
+                Ok(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.0.poll_read_ready(cx))?;
+            match self.0.try_read_buf(buf) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done.map(|_| ())),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_write(data) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.poll_write_ready(cx))?;
+            match self.0.try_write_vectored(data) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.finish();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A stream whose first bytes were read already.
+#[derive(Debug)]
+pub(super) struct Rewound {
+    first: bytes::Bytes,
+    wire: Wire,
+}
+
+impl Rewound {
+    /// `first` is read before what still comes.
+    pub fn new(first: bytes::Bytes, wire: Wire) -> Self {
+        Self { first, wire }
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buf.remaining());
+            let chunk = self.first.split_to(count);
+            buf.put_slice(&chunk);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.wire).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write(cx, data)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.wire).poll_write_vectored(cx, data)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.wire).poll_shutdown(cx)
+    }
+}
