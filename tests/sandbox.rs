@@ -1,5 +1,7 @@
 //! The sandbox as its users meet it: over real sockets, with a client that is not firedrill's.
 
+#![allow(clippy::unwrap_used)]
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -71,7 +73,7 @@ impl World {
 
     /// Waits until the sandbox itself has recorded `what`.
     async fn happened(&self, what: Happening) -> Timestamp {
-        eventually(&format!("{what:?}"), async || { self.truth().iter().find(|moment| moment.what == what).map(|moment| moment.at) }).await
+        eventually(&format!("{what:?}"), async || self.truth().iter().find(|moment| moment.what == what).map(|moment| moment.at)).await
     }
 
     async fn darken(&self, region: &str) {
@@ -145,8 +147,8 @@ async fn with_nothing_failing_users_are_served_from_home_and_orders_reach_the_ot
         let (status, region, ..) = world.visit().await;
         assert_eq!((status, region.as_str()), (200, "us-east-1"));
     }
-    eventually("20 orders in the west", async || { (world.orders_in_the_west().await == (1..=20).collect::<Vec<_>>()).then_some(()) }).await;
-    let lag = eventually("a measured lag", async || { world.vector(r#"orders_replication_lag_seconds{to="us-west-2"}"#).await.pop() }).await;
+    eventually("20 orders in the west", async || (world.orders_in_the_west().await == (1..=20).collect::<Vec<_>>()).then_some(())).await;
+    let lag = eventually("a measured lag", async || world.vector(r#"orders_replication_lag_seconds{to="us-west-2"}"#).await.pop()).await;
     assert!(lag >= 0.02, "{lag}");
 
     assert_eq!(world.vector(FIRING).await, [0.0; 0]);
@@ -186,7 +188,7 @@ async fn a_blackhole_of_the_home_region_moves_users_and_pages_and_its_removal_br
     assert!(fires.since(world.happened(Happening::AlertPending { region: EAST }).await) >= Duration::from_millis(900));
 
     world.lighten("us-east-1").await;
-    eventually("users at home", async || { (world.visit().await.1 == "us-east-1").then_some(()) }).await;
+    eventually("users at home", async || (world.visit().await.1 == "us-east-1").then_some(())).await;
     assert_eq!(world.visit().await.0, 200);
     let back = world.happened(Happening::FailBack { from: WEST, to: EAST }).await;
     assert!(back.since(world.happened(Happening::RegionHealthy { region: EAST }).await) >= Duration::from_millis(1900));
@@ -208,7 +210,7 @@ async fn without_failover_users_stay_in_the_dark_region_and_the_page_still_fires
     }
     assert_eq!(world.vector(FIRING).await, [1.0]);
     world.lighten("us-east-1").await;
-    eventually("users served again", async || { (world.visit().await.0 == 200).then_some(()) }).await;
+    eventually("users served again", async || (world.visit().await.0 == 200).then_some(())).await;
     world.sandbox.stop().await;
 }
 
@@ -229,11 +231,9 @@ async fn the_gateway_reaches_each_regions_endpoints_and_no_others() {
     let world = World::start(Variant::Default).await;
     let proxy = reqwest::Proxy::http(format!("http://{}", world.sandbox.gateway_address())).unwrap();
     let through = reqwest::Client::builder().proxy(proxy).timeout(Duration::from_secs(5)).build().unwrap();
-    for (host, region) in [
-        ("dynamodb.us-east-1.amazonaws.com", "us-east-1"),
-        ("s3.us-west-2.amazonaws.com", "us-west-2"),
-        ("iam.amazonaws.com", "us-east-1"),
-    ] {
+    for (host, region) in
+        [("dynamodb.us-east-1.amazonaws.com", "us-east-1"), ("s3.us-west-2.amazonaws.com", "us-west-2"), ("iam.amazonaws.com", "us-east-1")]
+    {
         let (status, body) = text(through.get(format!("http://{host}/"))).await;
         assert_eq!((status, body), (200, format!("healthy: {host} ({region})\n")));
     }
@@ -251,7 +251,8 @@ async fn the_query_endpoint_answers_like_prometheus() {
     assert_eq!((&sample["metric"]["__name__"], &sample["metric"]["job"], &sample["value"][1]), (&json!("up"), &json!("edge"), &json!("1")));
     assert!((sample["value"][0].as_f64().unwrap() - now().0 as f64 / 1e6).abs() < 60.0);
 
-    let form = world.client.post(world.query_url()).header("content-type", "application/x-www-form-urlencoded").body("query=up%7Bjob%3D%22edge%22%7D");
+    let form =
+        world.client.post(world.query_url()).header("content-type", "application/x-www-form-urlencoded").body("query=up%7Bjob%3D%22edge%22%7D");
     let (status, posted) = text(form).await;
     assert_eq!((status, serde_json::from_str::<Value>(&posted).unwrap()["data"]["result"].as_array().map(Vec::len)), (200, Some(1)));
 
@@ -308,7 +309,7 @@ async fn the_process_writes_its_environment_serves_and_ends_cleanly_on_sigterm()
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let environment = eventually("the environment file", async || { std::fs::read_to_string(&file).ok() }).await;
+    let environment = eventually("the environment file", async || std::fs::read_to_string(&file).ok()).await;
     let environment: Environment = serde_saphyr::from_str(&environment).unwrap();
     assert_eq!(environment.metadata.name, "sandbox");
     let checkout = format!("{}/healthz", environment.spec.endpoints["checkout"]);
@@ -335,8 +336,10 @@ async fn the_process_writes_its_environment_serves_and_ends_cleanly_on_sigterm()
 
 #[test]
 fn an_unknown_variant_is_a_usage_error_that_names_the_known_ones() {
-    let output =
-        std::process::Command::new(env!("CARGO_BIN_EXE_firedrill")).args(["sandbox", "--variant", "no-failovr", "--write-env", "x"]).output().unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .args(["sandbox", "--variant", "no-failovr", "--write-env", "x"])
+        .output()
+        .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("did you mean 'sandbox:no-failover'?") && error.contains("sandbox:deaf-probe"), "{error}");

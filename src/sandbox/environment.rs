@@ -6,9 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::Variant;
-use crate::drill::spec::{
-    API_VERSION, Allow, Environment, EnvironmentSpec, GatewayConnection, GatewayRef, Limits, Metadata, Network, PrometheusRef,
-};
+use crate::drill::spec::{API_VERSION, Allow, Environment, EnvironmentSpec, GatewayConnection, GatewayRef, Limits, Metadata, Network, PrometheusRef};
 
 /// Where the components of a sandbox are.
 #[derive(Debug, Clone)]

@@ -194,7 +194,8 @@ impl Sandbox {
             answers(name, &self.environment.spec.endpoints[endpoint], "/healthz", ok).await?;
         }
         if self.variant != Variant::DeafProbe {
-            let scraped = |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body["data"]["result"][0]["value"][1] == "1");
+            let scraped =
+                |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body["data"]["result"][0]["value"][1] == "1");
             answers("monitoring", &self.environment.spec.prometheus[0].url, "/api/v1/query?query=up%7Bjob=%22edge%22%7D", scraped).await?;
         }
         Ok(())

@@ -155,7 +155,8 @@ impl Rule {
     fn evaluate(&mut self, series: &[Series], now: Instant) -> (Vec<Series>, Vec<Happening>) {
         let (mut alerts, mut happened) = (Vec::new(), Vec::new());
         for region in Region::ALL {
-            let down = series.iter().any(|series| series.name() == "region_healthy" && series.label("region") == region.name() && series.value == 0.0);
+            let down =
+                series.iter().any(|series| series.name() == "region_healthy" && series.label("region") == region.name() && series.value == 0.0);
             if !down {
                 if self.active.remove(&region).is_some() {
                     happened.push(Happening::AlertResolved { region });
