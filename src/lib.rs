@@ -31,7 +31,7 @@
 //! probe    -> clock event drill http
 //! journal  -> clock event fault
 //! plan     -> clock event drill fault
-//! score    -> clock event
+//! score    -> clock event exit
 //! engine   -> clock event exit drill plan fault probe journal score
 //! report   -> clock event exit score
 //! sandbox  -> clock drill gateway
