@@ -416,7 +416,8 @@ pub enum StopReason {
 pub struct Sample {
     /// Objective id.
     pub objective: String,
-    /// When the reading was due and began.
+    /// When the reading was due and began. Written as `began`: the event around it has an `at` of its own on the same level.
+    #[serde(rename = "began")]
     pub at: Timestamp,
     /// How long it took.
     pub latency: Span,

@@ -1,6 +1,32 @@
 //! How a run is told: folds over the event stream.
+//!
+//! | file | tells |
+//! |---|---|
+//! | [`story`] | the fold that the others read from |
+//! | [`live`] | the terminal while the run is on: [`frame`] draws it, [`tell`] says what changed |
+//! | [`summary`] | the last words on standard output |
+//! | [`jsonl`] | `events.jsonl`, the stream itself |
+//! | [`json`] | `report.json`, for programs |
+//! | [`html`] | `report.html`, for people; [`plot`] is its timeline |
+//! | [`files`] | all of the files, each whole or not at all |
+//! | [`inert`] | what makes text from drills harmless |
 
 use crate::event::RunEvent;
+
+pub mod files;
+pub mod frame;
+pub mod html;
+pub mod inert;
+pub mod json;
+pub mod jsonl;
+pub mod live;
+pub mod plot;
+pub mod story;
+pub mod summary;
+pub mod tell;
+mod words;
+
+pub use files::{Format, Written, write_all};
 
 /// A fold over the event stream that shows or writes something. A failing sink never stops the others, nor the run.
 pub trait Sink: Send {

@@ -1,0 +1,455 @@
+//! What each part of the page says, as plain data for the templates.
+
+use serde_json::{Value, json};
+
+use crate::clock::Timestamp;
+use crate::event::{Cleanliness, Phase, RunEvent, RunStarted, StepKind, StepOutcome, Verdict};
+use crate::report::inert::clip;
+use crate::report::plot;
+use crate::report::story::{StepStory, Story, TargetStory};
+use crate::report::tell::Teller;
+use crate::report::words;
+use crate::score::{Figure, Loss, ObjectiveScore, ObjectiveVerdict, Quantity, ScoreRow, Scorecard, TargetKind, TargetScore};
+
+/// Targets listed; the rest is counted, and named in `report.json`.
+const TARGETS: usize = 120;
+/// Events listed from the beginning and from the end.
+const EVENTS: usize = 150;
+/// Longest JSON text of a target's state.
+const STATE: usize = 600;
+
+/// Everything that the templates name.
+pub fn view(events: &[RunEvent], story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
+    let zero = story.zero();
+    json!({
+        "title": header.summary,
+        "drill": header.drill,
+        "environment": header.environment,
+        "run": header.run,
+        "hypothesis": header.hypothesis,
+        "owner": header.owner,
+        "failedRegion": header.failed_region,
+        "survivingRegions": header.surviving_regions.join(", "),
+        "began": words::instant(story.began),
+        "took": words::duration(story.last.since(story.began)),
+        "firedrill": header.firedrill,
+        "writtenBy": env!("CARGO_PKG_VERSION"),
+        "drillHash": header.drill_hash,
+        "environmentHash": header.environment_hash,
+        "banner": banner(story, header, card),
+        "tiles": tiles(card),
+        "answer": answer(story, card),
+        "plot": plot::plot(story, card),
+        "score": score(story, card),
+        "clocks": clocks(card),
+        "steps": story.steps.iter().map(|it| step(it, zero, story.last)).collect::<Vec<_>>(),
+        "hold": words::duration(*header.hold),
+        "undoBy": words::duration(*header.undo_by),
+        "targets": targets(story, zero),
+        "objectives": objectives(story),
+        "warnings": header.plan.warnings,
+        "notes": story.notes.iter().map(|(at, text)| json!({"at": words::offset(*at, zero), "text": text})).collect::<Vec<_>>(),
+        "remarks": remarks(story, zero),
+        "events": appendix(events, zero),
+    })
+}
+
+fn tone(verdict: Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Passed => ("good", "✓"),
+        Verdict::Failed | Verdict::Error => ("bad", "✗"),
+        Verdict::Inconclusive => ("odd", "?"),
+        Verdict::Aborted => ("odd", "■"),
+        Verdict::Refused => ("odd", "⊘"),
+    }
+}
+
+fn banner(story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
+    let (tone, glyph) = tone(card.verdict);
+    let (clean_tone, clean_glyph, clean) = match card.cleanliness {
+        Cleanliness::Clean => ("good", "✓", "everything is as before"),
+        Cleanliness::Drifted => ("odd", "≠", "someone else's change was left alone"),
+        Cleanliness::StillInPlace => ("bad", "!", "a person must act"),
+    };
+    let unfinished = story.ended.is_none();
+    let in_place: Vec<Value> = story.in_place().take(TARGETS).map(by_hand).collect();
+    let rescored = story.ended.as_ref().filter(|end| end.verdict != card.verdict || end.cleanliness != card.cleanliness);
+    json!({
+        "tone": if unfinished && card.verdict != Verdict::Failed { "odd" } else { tone },
+        "glyph": if unfinished { "…" } else { glyph },
+        "verdict": if unfinished { "Unfinished" } else { words::verdict(card.verdict) },
+        "reason": card.reason,
+        "unfinished": unfinished,
+        "resume": format!("firedrill resume {}", header.run),
+        "cleanTone": clean_tone,
+        "cleanGlyph": clean_glyph,
+        "cleanliness": words::cleanliness(card.cleanliness),
+        "clean": clean,
+        "inPlace": in_place,
+        "inPlaceCount": words::count(story.in_place().count(), "target"),
+        "left": story.undone.as_ref().map(|it| it.left.clone()).unwrap_or_default(),
+        "exit": story.ended.as_ref().map_or("–".into(), |end| end.exit_code.to_string()),
+        "rescored": rescored.map(|end| format!(
+            "The run itself ended as {}, {}; this report was scored again from its events.",
+            words::verdict(end.verdict), words::cleanliness(end.cleanliness).to_lowercase()
+        )),
+        "stops": story.stops.iter().map(|(at, reason, detail)| json!({
+            "at": words::offset(*at, story.zero()), "why": words::stop(*reason), "detail": detail,
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn by_hand(target: &TargetStory) -> Value {
+    let commands = target.plan.as_ref().map(|plan| plan.undo_by_hand.clone()).unwrap_or_default();
+    json!({"target": target.target, "step": target.step, "phase": words::phase(target.phase()), "byHand": commands})
+}
+
+fn answer(story: &Story, card: &Scorecard) -> Value {
+    let (tone, text) = match card.verdict {
+        _ if story.ended.is_none() => ("odd", "Not answered"),
+        Verdict::Passed => ("good", "It held"),
+        Verdict::Failed => ("bad", "It did not hold"),
+        Verdict::Inconclusive | Verdict::Aborted | Verdict::Error => ("odd", "Not answered"),
+        Verdict::Refused => ("odd", "Not tried"),
+    };
+    json!({"tone": tone, "text": text})
+}
+
+fn tiles(card: &Scorecard) -> Vec<Value> {
+    let tile = |name: &str, long: &str, figure: Option<Figure>, none: &str| {
+        json!({
+            "name": name,
+            "long": long,
+            "value": figure.map_or_else(|| none.into(), |it| words::duration(*it.value)),
+            "bar": figure.filter(|it| !it.plus_minus.is_zero()).map(|it| format!("± {}", words::duration(*it.plus_minus))),
+            "known": figure.is_some(),
+        })
+    };
+    let clocks = &card.clocks;
+    let mut lose = tile("Lose", "RPO: acknowledged writes the survivor lacks", clocks.lose.map(|it| it.age), "not measured");
+    if let Some(loss) = clocks.lose {
+        lose["bar"] = json!(words::count(usize::try_from(loss.count).unwrap_or(usize::MAX), "write"));
+        if loss.count == 0 {
+            lose["value"] = json!("none");
+            lose["bar"] = Value::Null;
+        }
+    }
+    vec![
+        tile("Impact", "T0 to the first bad sample", clocks.impact, "none"),
+        tile("Detect", "MTTD: T0 to the first alert", clocks.detect, "not measured"),
+        tile("Recover", "RTO: T0 to stable again, the slowest", clocks.recover, "not shown"),
+        lose,
+        tile("Fail back", "undo begins to stable again", clocks.fail_back, "not shown"),
+    ]
+}
+
+fn score(story: &Story, card: &Scorecard) -> Value {
+    let circumference = 2.0 * std::f64::consts::PI * 46.0;
+    let share = card.score.unwrap_or(0.0) / 100.0;
+    let mut rows = Vec::new();
+    for objective in &card.objectives {
+        let own: Vec<&ScoreRow> = card.table.iter().filter(|row| row.objective == objective.id).collect();
+        for (index, row) in own.iter().enumerate() {
+            let target = objective.targets.iter().find(|target| Some(target.kind) == row.target);
+            rows.push(json!({
+                "first": index == 0,
+                "span": own.len(),
+                "objective": objective.id,
+                "target": row.target.map_or("–", words::target_kind),
+                "wanted": row.wanted,
+                "measured": row.measured,
+                "bullet": target.and_then(|target| bullet(target, objective)),
+                "verdict": words::objective_verdict(row.verdict),
+                "tone": verdict_tone(row.verdict),
+                "glyph": verdict_glyph(row.verdict),
+                "s": format!("{:.2}", row.s),
+                "counts": row.counts,
+                "weight": row.weight,
+                "points": if row.counts { format!("{:.1}", row.points) } else { String::new() },
+                "reason": objective.reason,
+                "blocked": objective.blocked_by.iter().map(|it| it.objective.as_str()).collect::<Vec<_>>().join(", "),
+            }));
+        }
+    }
+    json!({
+        "value": card.score.map_or("–".into(), |score| format!("{score:.0}")),
+        "coverage": words::percent((card.coverage * 1000.0).round() / 10.0),
+        "full": card.coverage >= 0.9995,
+        "arc": format!("{:.1} {:.1}", circumference * share, circumference),
+        "coverageArc": format!("{:.1} {:.1}", 2.0 * std::f64::consts::PI * 53.0 * card.coverage, 2.0 * std::f64::consts::PI * 53.0),
+        "rows": rows,
+        "weight": card.objectives.iter().map(|it| u64::from(it.weight)).sum::<u64>(),
+        "points": format!("{:.1}", card.objectives.iter().map(|it| it.points).sum::<f64>()),
+        "stillInPlace": card.cleanliness == Cleanliness::StillInPlace,
+        "any": !card.objectives.is_empty(),
+        "unfinished": story.ended.is_none(),
+    })
+}
+
+fn verdict_tone(verdict: ObjectiveVerdict) -> &'static str {
+    match verdict {
+        ObjectiveVerdict::Met => "good",
+        ObjectiveVerdict::Missed => "bad",
+        ObjectiveVerdict::Unknown => "odd",
+    }
+}
+
+fn verdict_glyph(verdict: ObjectiveVerdict) -> &'static str {
+    match verdict {
+        ObjectiveVerdict::Met => "✓",
+        ObjectiveVerdict::Missed => "✗",
+        ObjectiveVerdict::Unknown => "?",
+    }
+}
+
+/// The measured value against its target: a dot with its error bar on a line, the allowed part filled.
+fn bullet(target: &TargetScore, objective: &ObjectiveScore) -> Option<Value> {
+    const WIDTH: f64 = 150.0;
+    let number = |quantity: Quantity| match quantity {
+        Quantity::Seconds(span) => span.as_secs_f64(),
+        Quantity::Percent(percent) => percent,
+    };
+    let clock = match target.kind {
+        TargetKind::RecoverWithin => objective.clocks.recover,
+        TargetKind::DetectWithin => objective.clocks.detect,
+        TargetKind::LoseAtMost => objective.clocks.lose.map(|loss| loss.age),
+        TargetKind::Availability => None,
+    };
+    let measured = number(target.measured?);
+    let upper = target.upper.map_or(measured, number);
+    let lower = clock.map_or(measured, |it| it.lower.as_secs_f64()).min(measured);
+    let limit = number(target.target);
+    let up = target.kind == TargetKind::Availability;
+    let (from, to) = if up {
+        ((100.0 - 3.0 * (100.0 - limit).max(0.01)).min(measured).max(0.0), 100.0)
+    } else {
+        (0.0, (1.5 * limit).max(upper * 1.08).max(0.001))
+    };
+    let x = |value: f64| ((value - from) / (to - from) * WIDTH).clamp(0.0, WIDTH);
+    let one = |value: f64| format!("{value:.1}");
+    Some(json!({
+        "allowedX": one(if up { x(limit) } else { 0.0 }),
+        "allowedW": one(if up { WIDTH - x(limit) } else { x(limit) }),
+        "limitX": one(x(limit)),
+        "dotX": one(x(measured).clamp(3.5, WIDTH - 3.5)),
+        "lowX": one(x(lower)),
+        "highX": one(x(upper)),
+        "bar": x(upper) - x(lower) > 1.0,
+    }))
+}
+
+fn clocks(card: &Scorecard) -> Value {
+    let figure = |figure: Option<Figure>, none: &str| figure.map_or_else(|| none.to_owned(), |it| it.to_string());
+    let lost = |loss: Option<Loss>| {
+        loss.map_or_else(
+            || "–".to_owned(),
+            |it| {
+                if it.count == 0 {
+                    "none".into()
+                } else {
+                    format!("{} ({})", it.age, words::count(usize::try_from(it.count).unwrap_or(usize::MAX), "write"))
+                }
+            },
+        )
+    };
+    let rows: Vec<Value> = card
+        .objectives
+        .iter()
+        .map(|it| {
+            let relapse = it.relapse.map(|relapse| {
+                let down = if relapse.down_at_undo { ", and was down when undo began" } else { "" };
+                format!("went bad again {} after T0{down}", words::duration(*relapse.after))
+            });
+            let recover = if it.not_impacted && it.clocks.recover.is_some() { "not impacted".into() } else { figure(it.clocks.recover, "–") };
+            json!({
+                "objective": it.id,
+                "impact": figure(it.clocks.impact, "–"),
+                "detect": figure(it.clocks.detect, "–"),
+                "recover": recover,
+                "lose": lost(it.clocks.lose),
+                "failBack": figure(it.clocks.fail_back, "–"),
+                "samples": format!("{} of {}", it.samples.known(), it.samples.expected),
+                "share": words::percent((it.samples.share * 1000.0).round() / 10.0),
+                "relapse": relapse,
+                "reason": it.reason,
+            })
+        })
+        .collect();
+    let people: Vec<Value> = card
+        .clocks
+        .steps
+        .iter()
+        .map(|it| {
+            let span = |span: Option<crate::clock::Span>| span.map_or("–".to_owned(), |it| words::duration(*it));
+            json!({"step": it.step, "kind": words::step_kind(it.kind), "decide": span(it.decide), "act": span(it.act), "before": it.before_detect})
+        })
+        .collect();
+    let t0 = card.t0.map(|t0| {
+        let width = t0.late.map(|late| format!(", verified in effect {} later", words::duration(late.since(t0.early))));
+        format!("{}{}", words::instant(t0.early), width.unwrap_or_else(|| ", never verified in effect".into()))
+    });
+    json!({
+        "rows": rows,
+        "people": people,
+        "t0": t0,
+        "run": {
+            "impact": figure(card.clocks.impact, "–"),
+            "detect": figure(card.clocks.detect, "–"),
+            "recover": figure(card.clocks.recover, "–"),
+            "lose": lost(card.clocks.lose),
+            "failBack": figure(card.clocks.fail_back, "–"),
+        },
+    })
+}
+
+fn step(it: &StepStory, zero: Timestamp, now: Timestamp) -> Value {
+    let (outcome, why, tone) = match &it.ended {
+        Some((_, outcome)) => {
+            let (word, why) = words::outcome(outcome);
+            let tone = match outcome {
+                StepOutcome::Done => "good",
+                StepOutcome::Skipped { .. } => "odd",
+                StepOutcome::Failed { .. } => "bad",
+            };
+            (word, why.map(str::to_owned), tone)
+        }
+        None if it.began.is_some() => ("did not end", None, "odd"),
+        None => ("not begun", None, "odd"),
+    };
+    let verified = match (&it.verified, it.sent) {
+        (Some((at, None)), Some(sent)) => Some(format!("verified in effect after {}", words::duration(at.since(sent)))),
+        (Some((_, Some(problem))), _) => Some(format!("not verified in effect: {problem}")),
+        (None, Some(_)) if it.info.kind == StepKind::Fault => Some("not verified in effect".into()),
+        _ => None,
+    };
+    let lost: Vec<String> =
+        it.lost.iter().map(|(at, target, detail)| format!("{}: {target} was removed by someone else: {detail}", words::offset(*at, zero))).collect();
+    json!({
+        "id": it.info.id,
+        "kind": words::step_kind(it.info.kind),
+        "name": it.info.name,
+        "summary": it.info.summary,
+        "asked": it.asked.as_ref().map(|(role, instruction)| format!("{role}: {instruction}")),
+        "after": it.info.after.join(", "),
+        "began": it.began.map(|at| words::offset(at, zero)),
+        "took": it.took(now).map(words::duration),
+        "limit": words::duration(*it.info.limit),
+        "outcome": outcome,
+        "why": why,
+        "tone": tone,
+        "verified": verified,
+        "lost": lost,
+    })
+}
+
+fn targets(story: &Story, zero: Timestamp) -> Value {
+    // What needs a reader comes first, in the order of the plan otherwise.
+    let mut order: Vec<&TargetStory> = story.targets.iter().collect();
+    order.sort_by_key(|target| match target.phase() {
+        Phase::Stuck | Phase::Intent | Phase::Injected | Phase::Verified | Phase::Reverting | Phase::Unknown => 0,
+        Phase::Drifted | Phase::Gone | Phase::Abandoned => 1,
+        Phase::Planned | Phase::Reverted | Phase::Noop | Phase::Kept => 2,
+    });
+    let rows: Vec<Value> = order.iter().take(TARGETS).map(|it| target(it, zero)).collect();
+    let undone = story.targets.iter().filter(|it| matches!(it.phase(), Phase::Reverted | Phase::Gone)).count();
+    json!({
+        "rows": rows,
+        "hidden": story.targets.len().saturating_sub(TARGETS),
+        "count": words::count(story.targets.len(), "target"),
+        "undone": undone,
+        "of": story.targets.iter().filter(|it| it.phase() != Phase::Planned && it.phase() != Phase::Noop).count(),
+    })
+}
+
+fn target(it: &TargetStory, zero: Timestamp) -> Value {
+    let state = |value: &Value| clip(&serde_json::to_string_pretty(value).unwrap_or_default(), STATE).into_owned();
+    let phase = it.phase();
+    let (tone, glyph) = match phase {
+        Phase::Reverted | Phase::Noop | Phase::Planned => ("good", "✓"),
+        Phase::Gone | Phase::Drifted | Phase::Kept | Phase::Abandoned => ("odd", "≠"),
+        Phase::Intent | Phase::Injected | Phase::Verified | Phase::Reverting | Phase::Stuck | Phase::Unknown => ("bad", "!"),
+    };
+    let phases: Vec<Value> = it
+        .phases
+        .iter()
+        .map(|(at, phase, detail)| {
+            json!({"at": words::offset(*at, zero), "utc": words::instant(*at), "phase": words::phase(*phase), "detail": detail})
+        })
+        .collect();
+    let details: Vec<&str> = it.phases.iter().filter_map(|(.., detail)| detail.as_deref()).collect();
+    json!({
+        "step": it.step,
+        "target": it.target,
+        "kind": if it.action { "action" } else { "fault" },
+        "phase": words::phase(phase),
+        "tone": tone,
+        "glyph": glyph,
+        "phases": phases,
+        "detail": details.last(),
+        "expiry": it.plan.as_ref().map_or("–", |plan| plan.expiry.as_str()),
+        "noop": it.plan.as_ref().is_some_and(|plan| plan.noop),
+        "prior": it.plan.as_ref().map(|plan| state(&plan.prior)),
+        "ours": it.plan.as_ref().map(|plan| state(&plan.ours)),
+        "byHand": it.plan.as_ref().map(|plan| plan.undo_by_hand.clone()).unwrap_or_default(),
+    })
+}
+
+fn objectives(story: &Story) -> Vec<Value> {
+    story
+        .objectives
+        .iter()
+        .map(|it| {
+            let info = &it.info;
+            let mut wants = Vec::new();
+            wants.extend(
+                info.recover_within
+                    .map(|span| format!("recover within {}, stable for {}", words::duration(*span), words::duration(*info.stable_for))),
+            );
+            wants.extend(info.availability.map(|share| format!("availability {}", words::percent(share))));
+            wants.extend(info.detect_within.map(|span| format!("detect within {}", words::duration(*span))));
+            wants.extend(info.lose_at_most.map(|span| format!("lose at most {}", words::duration(*span))));
+            json!({
+                "id": info.id,
+                "probe": info.probe,
+                "wants": wants.join("; "),
+                "interval": words::duration(*info.interval),
+                "timeout": words::duration(*info.timeout),
+                "dependsOn": info.depends_on.join(", "),
+                "clockFrom": info.clock_from,
+            })
+        })
+        .collect()
+}
+
+fn remarks(story: &Story, zero: Timestamp) -> Vec<Value> {
+    let of = |it: &crate::report::story::ObjectiveStory| {
+        let lines: Vec<Value> = it
+            .remarks
+            .iter()
+            .filter(|(.., why)| !why.is_empty())
+            .take(6)
+            .map(|(at, health, why)| json!({"at": words::offset(*at, zero), "state": words::state(it, Some(*health)), "why": why}))
+            .collect();
+        json!({"objective": it.info.id, "lines": lines})
+    };
+    story.objectives.iter().map(of).filter(|it| it["lines"].as_array().is_some_and(|lines| !lines.is_empty())).collect()
+}
+
+/// What was told while the run was on, the middle left out when it is long. Samples are in the plot.
+fn appendix(events: &[RunEvent], zero: Timestamp) -> Value {
+    let mut teller = Teller::default();
+    let mut lines: Vec<Value> = Vec::new();
+    for event in events {
+        let at = event.at;
+        lines.extend(
+            teller
+                .changes(event)
+                .into_iter()
+                .map(|text| json!({"at": words::offset(at, zero), "utc": words::time_of_day(at), "text": clip(&text, 400)})),
+        );
+    }
+    let hidden = lines.len().saturating_sub(2 * EVENTS);
+    let tail = if hidden > 0 { lines.split_off(lines.len() - EVENTS) } else { Vec::new() };
+    lines.truncate(if hidden > 0 { EVENTS } else { lines.len() });
+    json!({"head": lines, "hidden": hidden, "tail": tail, "all": events.len()})
+}

@@ -1,0 +1,378 @@
+//! What a run's reports say, and that nothing in a drill can make them say something else.
+
+mod rehearsal;
+
+use std::fs;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use firedrill::clock::{Clock, Timestamp};
+use firedrill::event::{Event, Health, RunEvent};
+use firedrill::report::story::Story;
+use firedrill::report::tell::Teller;
+use firedrill::report::{Format, Sink, live::Live, write_all};
+use firedrill::report::{frame, html, json, jsonl, summary};
+use firedrill::score;
+use rehearsal::{Going, Stream, at, header, stream, stream_of};
+
+const GOINGS: [Going; 5] = [Going::Well, Going::NoFailover, Going::Deaf, Going::Killed, Going::Stuck];
+
+fn page(events: &[RunEvent]) -> String {
+    html::render(events, &score::evaluate(events)).unwrap()
+}
+
+fn lines(events: &[RunEvent]) -> Vec<String> {
+    let mut teller = Teller::default();
+    events.iter().flat_map(|event| teller.event(event)).collect()
+}
+
+#[test]
+fn report_json_has_stable_fields() {
+    let events = stream(Going::Well);
+    let value: serde_json::Value = serde_json::from_slice(&json::render(&events, &score::evaluate(&events)).unwrap()).unwrap();
+    insta::assert_json_snapshot!(value, {
+        ".writtenBy" => "[version]",
+        ".scorecard.objectives[].severity" => "[windows]",
+    });
+}
+
+#[test]
+fn the_summary_says_verdict_score_clocks_and_what_was_undone() {
+    for going in GOINGS {
+        let events = stream(going);
+        let text = summary::summary(&Story::of(&events), &score::evaluate(&events), Some("/tmp/report/report.html".as_ref()));
+        insta::assert_snapshot!(format!("summary_{going:?}"), text);
+    }
+}
+
+#[test]
+fn plain_lines_tell_changes_and_not_samples() {
+    let events = stream(Going::Well);
+    let told = lines(&events);
+    assert!(told.len() < 80, "{} lines for {} events", told.len(), events.len());
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn a_line_comes_at_least_every_ten_seconds_of_a_hold() {
+    let mut teller = Teller::default();
+    let mut spoke: Option<Timestamp> = None;
+    for event in stream(Going::Well) {
+        if !teller.event(&event).is_empty() {
+            if let Some(spoke) = spoke {
+                assert!(event.at.since(spoke) < Duration::from_secs(11), "silent from {spoke} to {}", event.at);
+            }
+            spoke = Some(event.at);
+        }
+    }
+    // Without events too: the probes may hang.
+    let mut teller = Teller::default();
+    let killed = stream(Going::Killed);
+    killed.iter().for_each(|event| drop(teller.event(event)));
+    assert!(teller.tick(killed.last().unwrap().at).is_empty());
+    let late = teller.tick(killed.last().unwrap().at.plus(Duration::from_secs(10)));
+    assert!(late.len() == 1 && late[0].contains("hold:") && late[0].contains("4 targets in place"), "{late:?}");
+}
+
+#[test]
+fn an_objective_that_flaps_is_not_told_with_every_sample_but_ends_in_its_true_state() {
+    let mut s = Stream::default();
+    s.add(0.0, Event::RunStarted(Box::new(header())));
+    for n in 0..2000 {
+        s.sample("checkout", 1.0 + f64::from(n) * 0.01, if n % 2 == 0 { Health::Good } else { Health::Bad }, None);
+    }
+    s.sample("checkout", 30.0, Health::Bad, Some("down"));
+    let told: Vec<String> = lines(&s.events()).into_iter().filter(|line| line.contains("objective checkout")).collect();
+    assert!((2..=24).contains(&told.len()), "{}", told.len());
+    assert!(told.last().unwrap().contains("BAD"), "{told:?}");
+}
+
+#[test]
+fn the_live_view_shows_what_breathes_and_what_is_in_place() {
+    let events = stream(Going::Killed);
+    let view = frame::frame(&Story::of(&events), at(33.3), frame::Canvas { width: 110, height: 40, colour: false });
+    insta::assert_snapshot!(view.join("\n"));
+}
+
+#[test]
+fn the_live_view_keeps_to_a_small_terminal_and_keeps_what_is_in_place() {
+    let events = stream(Going::Killed);
+    for (width, height) in [(20, 8), (40, 12), (80, 16), (160, 60)] {
+        for colour in [false, true] {
+            let view = frame::frame(&Story::of(&events), at(33.3), frame::Canvas { width, height, colour });
+            assert!(view.len() <= height, "{} lines on {width}×{height}", view.len());
+            for line in &view {
+                assert!(console::measure_text_width(line) <= width, "{line:?} on {width}×{height}");
+            }
+            if height >= 12 {
+                assert!(view.iter().any(|line| line.contains("gateway edge")), "{view:?}");
+            }
+            assert!(view.last().unwrap().contains("Ctrl-C"), "{view:?}");
+        }
+    }
+}
+
+#[test]
+fn colours_are_only_used_where_they_are_wanted() {
+    let story = Story::of(&stream(Going::Killed));
+    let view = |colour| frame::frame(&story, at(33.3), frame::Canvas { width: 110, height: 40, colour });
+    assert!(view(true).iter().any(|line| line.contains('\x1b')));
+    assert!(view(false).iter().all(|line| !line.contains('\x1b')));
+}
+
+/// A drill that tries to write something into every output.
+fn hostile() -> Vec<RunEvent> {
+    let mut header = header();
+    header.summary = "<script>alert(1)</script>\x1b[2J\x1b]0;owned\x07\u{202e}gnp.exe\u{2066}".into();
+    header.hypothesis = "[click](javascript:alert(1)) =HYPERLINK(\"http://evil\",\"x\") @cmd {{run}} \" onload=\"alert(1)".into();
+    header.owner = "<img src=x onerror=alert(1)>".into();
+    header.objectives[0].probe = "</title></svg><script>alert(2)</script>".into();
+    header.steps[0].summary = "</style><script>alert(3)</script>\r\nfake line".into();
+    header.plan.warnings.push("</pre><iframe src=//evil>\u{9b}31m".into());
+    header.plan.targets[0].undo_by_hand.push("echo '</pre><script>'\x1b[31m".into());
+    header.plan.targets[0].prior = serde_json::json!({"</pre><script>": "\u{202e}"});
+    let mut events = stream_of(Going::Stuck, header);
+    for event in &mut events {
+        if let Event::Sample(sample) = &mut event.body
+            && sample.detail.is_some()
+        {
+            sample.detail = Some("\x1b[1A\x1b[2K<script>alert(4)</script>\nall good\u{202e}".into());
+        }
+    }
+    events
+}
+
+#[test]
+fn hostile_text_is_inert_in_html() {
+    let page = page(&hostile());
+    let lower = page.to_lowercase();
+    for active in ["<script", "<img", "<iframe", "onload=\"", "href=\"javascript", "\u{202e}", "\u{2066}", "\x1b", "\u{9b}"] {
+        assert!(!lower.contains(active), "{active:?} is in the page");
+    }
+    assert_eq!(lower.matches("</style>").count(), 1);
+    assert_eq!(lower.matches("<h1>").count(), 1);
+    assert!(page.contains("&lt;script&gt;alert(1)"), "the text itself is still there");
+    assert!(page.contains("⟨U+202E⟩") && page.contains("{{run}}"));
+}
+
+#[test]
+fn hostile_text_is_inert_on_a_terminal() {
+    let events = hostile();
+    let story = Story::of(&events);
+    let card = score::evaluate(&events);
+    let canvas = frame::Canvas { width: 200, height: 60, colour: false };
+    let mut texts = lines(&events);
+    texts.extend(frame::frame(&Story::of(&events[..events.len() / 2]), at(33.0), canvas));
+    texts.extend(summary::summary(&story, &card, None).lines().map(str::to_owned));
+    for text in &texts {
+        let bad = text.chars().find(|c| c.is_control() || ('\u{202a}'..='\u{202e}').contains(c) || ('\u{2066}'..='\u{2069}').contains(c));
+        assert_eq!(bad, None, "{text:?}");
+    }
+    assert!(!lines(&events).iter().any(|line| line.starts_with("fake") || line.starts_with("all good")), "a drill cannot begin a line");
+}
+
+#[test]
+fn a_killed_run_says_that_it_has_no_end_and_what_is_in_place() {
+    let events = stream(Going::Killed);
+    let page = page(&events);
+    assert!(page.contains("This run has no end"));
+    assert!(page.contains("4 targets still in place"));
+    assert!(page.contains("firedrill resume 01KB2QXW8V5Z3M4N7P9R1S6T8D"));
+    assert!(page.contains("--drop fd-01KB2QXW-1"), "how a person undoes it");
+    let value: serde_json::Value = serde_json::from_slice(&json::render(&events, &score::evaluate(&events)).unwrap()).unwrap();
+    assert!(value["result"].is_null());
+    assert_eq!(value["inPlace"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn every_prefix_of_a_run_makes_a_page() {
+    let events = stream(Going::Stuck);
+    for end in (1..events.len()).step_by(37).chain(1..30) {
+        page(&events[..end]);
+    }
+}
+
+#[test]
+fn the_page_is_one_file_without_scripts_that_fetches_nothing() {
+    for going in GOINGS {
+        let page = page(&stream(going));
+        for (tag, why) in [("<script", "scripts"), ("src=", "images or frames"), ("@import", "style sheets"), ("http://", "an address")] {
+            let found = page.replace("http://www.w3.org/2000/svg", "").contains(tag);
+            assert!(!found, "{going:?}: {why}");
+        }
+        assert!(!page.contains("url(") || page.matches("url(").count() == page.matches("url(#").count(), "only its own patterns");
+        assert_eq!(page.matches("<svg").count(), page.matches("</svg>").count());
+        for tag in ["section", "table", "details", "div", "tr", "td", "g", "text"] {
+            let opened = page.matches(&format!("<{tag} ")).count() + page.matches(&format!("<{tag}>")).count();
+            assert_eq!(opened, page.matches(&format!("</{tag}>")).count(), "{going:?}: <{tag}>");
+        }
+        assert!(page.contains("role=\"img\"") && page.contains("Timeline from "), "{going:?}: a text alternative");
+    }
+}
+
+#[test]
+fn severity_and_verdicts_read_without_colour() {
+    let page = page(&stream(Going::NoFailover));
+    for pattern in ["id=\"sev-degraded\"", "id=\"sev-disruption\"", "id=\"sev-unknown\"", "✗ missed", "✓ met"] {
+        assert!(page.contains(pattern), "{pattern}");
+    }
+}
+
+#[test]
+fn the_page_shows_the_table_that_the_score_came_from() {
+    let events = stream(Going::NoFailover);
+    let card = score::evaluate(&events);
+    let page = page(&events);
+    for row in &card.table {
+        assert!(page.contains(&row.wanted), "{}", row.wanted);
+        let measured = row.measured.replace('\'', "&#x27;").replace('"', "&quot;").replace('=', "&#x3D;");
+        assert!(page.contains(&measured), "{}", row.measured);
+    }
+    assert!(page.contains(&format!(">{:.0}</text>", card.score.unwrap())), "the score");
+}
+
+#[test]
+fn a_hundred_thousand_samples_make_a_page_of_less_than_500_kilobytes() {
+    let mut s = Stream::default();
+    s.add(0.0, Event::RunStarted(Box::new(header())));
+    s.add(20.0, Event::InjectSent { step: "endpoints-dark".into() });
+    for n in 0..50_000_u32 {
+        let t = f64::from(n) * 0.1;
+        let health = match n.wrapping_mul(2_654_435_761) >> 29 {
+            0 | 1 => Health::Bad,
+            2 => Health::Unknown,
+            _ => Health::Good,
+        };
+        let why = format!("reading {n} of many");
+        s.sample("checkout", t, health, (health != Health::Good).then_some(&why));
+        s.sample("status-page", t + 0.05, if n % 2 == 0 { Health::Good } else { Health::Bad }, None);
+    }
+    s.add(5000.0, Event::UndoStarted { targets: 0, hurried: false });
+    let page = page(&s.events());
+    assert!(page.len() < 500_000, "{} bytes", page.len());
+}
+
+#[test]
+fn ten_thousand_targets_and_two_hundred_objectives_keep_the_page_bounded() {
+    let mut header = header();
+    let pattern = header.plan.targets[0].clone();
+    header.plan.targets = (0..10_000).map(|n| firedrill::event::TargetInfo { target: format!("node {n}"), ..pattern.clone() }).collect();
+    header.objectives = (0..200).map(|n| rehearsal::objective(&format!("objective-{n}"), "http", 1.0)).collect();
+    let mut s = Stream::default();
+    s.add(0.0, Event::RunStarted(Box::new(header)));
+    s.add(1.0, Event::InjectSent { step: "endpoints-dark".into() });
+    for n in 0..60_000_u32 {
+        let bad = n.wrapping_mul(2_654_435_761) >> 31 == 0;
+        s.sample(&format!("objective-{}", n % 200), f64::from(n) * 0.01, if bad { Health::Bad } else { Health::Good }, None);
+    }
+    let page = page(&s.events());
+    assert!(page.len() < 2_500_000, "{} bytes", page.len());
+    assert!(page.contains("and 9880 more"));
+}
+
+#[test]
+fn files_appear_whole_and_one_that_fails_does_not_stop_the_others() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("new/report");
+    let events = stream(Going::Well);
+    let card = score::evaluate(&events);
+    assert!(write_all(&dir, &events, &card).iter().all(|file| file.result.is_ok()));
+    // A directory is in the way of one of them.
+    fs::remove_file(dir.join("report.json")).unwrap();
+    fs::create_dir(dir.join("report.json")).unwrap();
+    fs::write(dir.join("report.html"), "old").unwrap();
+    let written = write_all(&dir, &events, &card);
+    let failed: Vec<Format> = written.iter().filter(|file| file.result.is_err()).map(|file| file.format).collect();
+    assert_eq!(failed, [Format::Json]);
+    assert!(fs::read_to_string(dir.join("report.html")).unwrap().starts_with("<!DOCTYPE html>"));
+    let mut names: Vec<String> = fs::read_dir(&dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["events.jsonl", "report.html", "report.json"], "no drafts are left behind");
+}
+
+#[test]
+fn a_stream_without_a_header_still_gives_its_events() {
+    let home = tempfile::tempdir().unwrap();
+    let events = stream(Going::Well).split_off(1);
+    let written = write_all(home.path(), &events, &score::evaluate(&events));
+    let good: Vec<Format> = written.iter().filter(|file| file.result.is_ok()).map(|file| file.format).collect();
+    assert_eq!(good, [Format::Jsonl]);
+    assert!(written.iter().any(|file| file.result.as_ref().is_err_and(|error| error.to_string().contains("runStarted"))));
+}
+
+#[test]
+fn events_jsonl_replays_to_the_same_report() {
+    let events = stream(Going::Stuck);
+    let text = jsonl::render(&events).unwrap();
+    let replayed: Vec<RunEvent> =
+        text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
+    assert_eq!(replayed, events);
+    assert_eq!(page(&replayed), page(&events));
+}
+
+/// An output that a test can read, and break.
+#[derive(Clone, Default)]
+struct Output(Arc<Mutex<(Vec<u8>, bool)>>);
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut inner = self.0.lock().unwrap();
+        if inner.1 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        inner.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_live_sink_writes_what_the_lines_say() {
+    let output = Output::default();
+    let mut live = Live::lines(Clock::starting_at(rehearsal::ZERO), Box::new(output.clone())).unwrap();
+    let events = stream(Going::Well);
+    events.iter().for_each(|event| live.event(event).unwrap());
+    live.finish().unwrap();
+    let written = String::from_utf8(output.0.lock().unwrap().0.clone()).unwrap();
+    assert_eq!(written.lines().collect::<Vec<_>>(), lines(&events));
+}
+
+#[test]
+fn a_closed_output_becomes_an_error_of_the_sink() {
+    let output = Output::default();
+    output.0.lock().unwrap().1 = true;
+    let mut live = Live::lines(Clock::starting_at(rehearsal::ZERO), Box::new(output)).unwrap();
+    let events = stream(Going::Well);
+    // The error comes from another thread: with a later event, or at the latest at the end.
+    let failed = events.iter().find_map(|event| live.event(event).err()).or_else(|| live.finish().err());
+    assert_eq!(failed.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
+}
+
+/// An output that takes nothing until it is let go.
+struct Stuck(Arc<Mutex<()>>);
+
+impl Write for Stuck {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        drop(self.0.lock());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_terminal_that_takes_no_output_holds_nothing_up() {
+    let gate = Arc::new(Mutex::new(()));
+    let closed = gate.lock().unwrap();
+    let mut live = Live::lines(Clock::starting_at(rehearsal::ZERO), Box::new(Stuck(gate.clone()))).unwrap();
+    // Every event is taken and the end returns while the output is stuck: otherwise this test never ends.
+    stream(Going::Well).iter().for_each(|event| live.event(event).unwrap());
+    assert_eq!(live.finish().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    drop(closed);
+}
