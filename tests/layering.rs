@@ -416,14 +416,14 @@ fn countable_lines(text: &str) -> usize {
 
 fn library_sources() -> Vec<Source> {
     let files = rust_files(&root().join("src")).into_iter();
-    let named = files.map(|file| (file.strip_prefix(root()).unwrap().display().to_string(), read(&file)));
+    let named = files.map(|file| (file.strip_prefix(root()).expect("below the root").display().to_string(), read(&file)));
     named.filter(|(name, _)| !["src/lib.rs", "src/main.rs"].contains(&name.as_str())).map(|(name, text)| Source::new(&name, &text)).collect()
 }
 
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
     let mut files = Vec::new();
-    for path in entries.map(|entry| entry.unwrap().path()) {
+    for path in entries.map(|entry| entry.expect("a readable folder").path()) {
         if path.is_dir() {
             files.extend(rust_files(&path));
         } else if path.extension().is_some_and(|extension| extension == "rs") {

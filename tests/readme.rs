@@ -211,8 +211,9 @@ fn exit_row(line: &str) -> Option<(String, String)> {
 
 /// README, CONTRIBUTING and docs/*.md, as paths from the root.
 fn documents() -> Vec<String> {
-    let folder = std::fs::read_dir(root().join("docs")).unwrap().map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
-    let mut documents: Vec<String> = folder.filter(|name| name.ends_with(".md")).collect();
+    let folder = std::fs::read_dir(root().join("docs")).expect("a folder docs");
+    let names = folder.map(|entry| format!("docs/{}", entry.expect("a readable folder").file_name().display()));
+    let mut documents: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
     documents.extend(["README.md".to_owned(), "CONTRIBUTING.md".to_owned()]);
     documents.sort();
     assert!(documents.len() >= 8, "{documents:?}");
