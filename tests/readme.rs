@@ -200,13 +200,14 @@ fn unknown_part(line: &str) -> Option<String> {
     let mut cli = Cli::command();
     cli.build();
     let mut words = line.split_whitespace().skip(1).peekable();
-    let command = match words.peek() {
-        Some(first) if !first.starts_with('-') => match cli.find_subcommand(first) {
-            Some(command) => command,
+    let mut command = &cli;
+    while let Some(first) = words.peek().filter(|_| command.has_subcommands()).filter(|word| !word.starts_with('-')) {
+        match command.find_subcommand(first) {
+            Some(found) => command = found,
             None => return Some(format!("subcommand '{first}'")),
-        },
-        _ => &cli,
-    };
+        }
+        words.next();
+    }
     let known = |flag: &str| command.get_arguments().any(|argument| argument.get_long() == Some(flag.trim_start_matches('-')));
     words
         .filter(|word| word.starts_with("--"))
