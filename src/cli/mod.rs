@@ -10,6 +10,7 @@ use crate::journal::sqlite::Sqlite;
 
 pub mod abandon;
 pub mod abort;
+pub mod environment;
 pub mod gateway;
 pub mod history;
 pub mod listing;
