@@ -107,21 +107,17 @@ async fn forward(session: &Session, request: Request<Incoming>, host: &str, port
     let mut upstream = session.upstream.lock().await;
     let kept = upstream.take().filter(|kept| kept.authority == authority);
     let mut response = None;
-    if let (Some(mut kept), Some(request)) = (kept, outgoing.take()) {
-        if kept.sender.ready().await.is_ok() {
-            match kept.sender.try_send_request(request).await {
-                Ok(good) => {
-                    response = Some(good);
-                    *upstream = Some(kept);
-                }
-                // The upstream closed the kept connection before it took the request: nothing was sent, so a fresh connection may carry it.
-                Err(mut error) => match error.take_message() {
-                    Some(request) => outgoing = Some(request),
-                    None => return Err(broken(host, error.error())),
-                },
+    if let Some(mut kept) = kept
+        && kept.sender.ready().await.is_ok()
+        && let Some(request) = outgoing.take()
+    {
+        match kept.sender.try_send_request(request).await {
+            Ok(good) => {
+                response = Some(good);
+                *upstream = Some(kept);
             }
-        } else {
-            outgoing = Some(request);
+            // The upstream closed the kept connection before it took the request: nothing was sent, so a fresh connection may carry it.
+            Err(mut error) => outgoing = Some(error.take_message().ok_or_else(|| broken(host, error.error()))?),
         }
     }
     let response = match (response, outgoing) {
