@@ -328,8 +328,8 @@ pub fn is_region(label: &str) -> bool {
     if number.is_empty() || number.len() > 2 || !number.bytes().all(|byte| byte.is_ascii_digit()) || !(2..=3).contains(&parts.len()) {
         return false;
     }
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    if !parts.iter().all(|part| letters(&part)) {
+    let letters = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !parts.iter().all(|part| letters(part)) {
         return false;
     }
     let directions = ["north", "south", "east", "west", "central", "northeast", "northwest", "southeast", "southwest"];

@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::aws_host::classify;
-use super::connection::{Shared, dial_refusal};
+use super::connection::{Counted, Shared, dial_refusal};
 use super::head::{self, Refusal};
 use super::open::Entry;
 use super::stream::{Rewound, Wire};
@@ -231,9 +231,10 @@ async fn late_connect(session: Arc<Session>, request: Request<Incoming>) -> Resu
         Ok(stream) => Wire::new(stream),
         Err(error) => return Ok(refuse(&dial_refusal(&error))),
     };
-    let shared = session.shared.clone();
-    shared.tasks.spawn(async move {
-        let _entry = entry;
+    let counted = Counted::new(&session.shared);
+    let tasks = session.shared.tasks.clone();
+    tasks.spawn(async move {
+        let (_entry, _counted) = (entry, counted);
         let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<Rewound>>() else { return };
         let work = async {

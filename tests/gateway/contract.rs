@@ -167,7 +167,7 @@ async fn a_fault_without_effect_is_not_verified() {
 #[tokio::test]
 async fn the_rule_is_gone_by_undo_by_with_nobody_left_to_remove_it() {
     for name in KINDS {
-        let Case { kind, record, ground, .. } = case(name, soon(1_000)).await;
+        let Case { kind, record, ground, .. } = case(name, soon(3_000)).await;
         kind.inject(&record).await.unwrap();
         eventually("the rule expires", async || kind.observe(&record).await == Observed::Prior).await;
         assert!(Timestamp::from(std::time::SystemTime::now()) >= record.undo_by);
