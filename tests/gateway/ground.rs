@@ -162,7 +162,7 @@ pub async fn echo() -> SocketAddr {
         let _ = tokio::io::copy(&mut reading, &mut writing).await;
         let _ = writing.shutdown().await;
     };
-    upstream(move |stream| serve(stream)).await.0
+    upstream(serve).await.0
 }
 
 /// An HTTP upstream that answers every request with what it got: head, a line with the body's length, body. Closes after a request that says so.
@@ -180,7 +180,7 @@ pub async fn mirror() -> SocketAddr {
             }
         }
     };
-    upstream(move |stream| serve(stream)).await.0
+    upstream(serve).await.0
 }
 
 /// Reads one request with a Content-Length or a chunked body.

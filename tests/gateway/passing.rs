@@ -40,7 +40,7 @@ async fn a_tunnel_passes_the_clients_end_on_and_still_carries_the_answer() {
         stream.read_to_end(&mut all).await.unwrap();
         stream.write_all(format!("got {}", all.len()).as_bytes()).await.unwrap();
     };
-    let (address, _task) = upstream(move |stream| serve(stream)).await;
+    let (address, _task) = upstream(serve).await;
     let ground = Ground::new(address);
     let mut tunnel = ground.tunnel(EAST).await;
     tunnel.write_all(&[7; 100_000]).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_reset_on_one_side_reaches_the_other() {
         let _ = stream.read_u8().await;
         stream.set_zero_linger().unwrap();
     };
-    let (address, _task) = upstream(move |stream| serve(stream)).await;
+    let (address, _task) = upstream(serve).await;
     let ground = Ground::new(address);
     let mut tunnel = ground.tunnel(EAST).await;
     tunnel.write_all(b"x").await.unwrap();
@@ -216,7 +216,7 @@ async fn a_refusal_instead_of_100_continue_reaches_the_client_before_it_sent_the
         let _ = stream.read_to_end(&mut rest).await;
         assert!(rest.is_empty(), "the body was sent to an upstream that had refused it");
     };
-    let (address, _task) = upstream(move |stream| serve(stream)).await;
+    let (address, _task) = upstream(serve).await;
     let ground = Ground::new(address);
     let mut stream = ground.connect().await;
     stream

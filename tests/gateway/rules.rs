@@ -99,7 +99,7 @@ async fn a_plain_response_under_way_is_kept_unless_the_rule_cuts_it() {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf ").await;
         let _ = stream.read_u8().await;
     };
-    let (address, _task) = upstream(move |stream| serve(stream)).await;
+    let (address, _task) = upstream(serve).await;
     let ground = Ground::new(address);
     let mut stream = ground.connect().await;
     stream.write_all(format!("GET http://{EAST}/ HTTP/1.1\r\nHost: {EAST}\r\n\r\n").as_bytes()).await.unwrap();
