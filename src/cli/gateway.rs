@@ -86,6 +86,7 @@ async fn serve(config: Config) -> Exit {
     if !config.listen.ip().is_loopback() {
         eprintln!("firedrill: warning: {} is not a loopback address: whoever reaches it can use this proxy", config.listen);
     }
+    raise_descriptor_limit();
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return super::fail(Exit::Internal, "cannot listen for signals") };
     let gateway = match Server::start(config) {
@@ -101,6 +102,14 @@ async fn serve(config: Config) -> Exit {
     }
     gateway.stop().await;
     Exit::Passed
+}
+
+/// Each connection takes two descriptors, and the usual soft limit is 1,024: use what the system allows.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Where that is refused the gateway works with fewer connections.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 async fn act(steer: Steer) -> Result<Vec<String>, Exit> {

@@ -57,45 +57,9 @@ const SUFFIXES: &[(&str, &str, bool)] = &[
     (".api.cloud-aws.adc-e.uk", "aws-iso-e", true),
     (".csp.hci.ic.gov", "aws-iso-f", false),
     (".api.aws.hci.ic.gov", "aws-iso-f", true),
-];
-
-/// Endpoint names with a dot. Any other label before a service belongs to a customer.
-const DOTTED: &[&str] = &[
-    "a2i-runtime.sagemaker",
-    "admin.wickr",
-    "api.detective",
-    "api.ecr",
-    "api.ecr-public",
-    "api.iotdeviceadvisor",
-    "api.iotmanagedintegrations",
-    "api.iotwireless",
-    "api.mediatailor",
-    "api.pricing",
-    "api.sagemaker",
-    "api.tunneling.iot",
-    "catalog.marketplace",
-    "controlplane.payment-cryptography",
-    "data-ats.iot",
-    "data.iot",
-    "data.jobs.iot",
-    "data.mediastore",
-    "data.qapps",
-    "dataplane.payment-cryptography",
-    "dkr.ecr",
-    "edge.sagemaker",
-    "entitlement.marketplace",
-    "featurestore-runtime.sagemaker",
-    "ingest.timestream",
-    "metering.marketplace",
-    "metrics.sagemaker",
-    "models.lex",
-    "participant.connect",
-    "portal.sso",
-    "query.timestream",
-    "runtime.lex",
-    "runtime.sagemaker",
-    "sms-voice.pinpoint",
-    "streams.dynamodb",
+    (".aws.amazon.com", "aws", false),
+    (".amazonaws.cn", "aws-cn", false),
+    (".amazonaws-us-gov.com", "aws-us-gov", false),
 ];
 
 /// Other spellings of a service in host names, and the name that the endpoints table gives it.
@@ -112,74 +76,46 @@ const ALIASES: &[(&str, &str)] = &[
     ("dkr-ecr", "dkr.ecr"),   // dual-stack registries
     ("ecr", "api.ecr"),       // FIPS and dual-stack forms of the ECR API
     ("api.iot-tunneling", "api.tunneling.iot"),
+    // Newer, mostly dual-stack names.
+    ("aos", "es"),
+    ("arc-recovery-control-config", "route53-recovery-control-config"),
+    ("catalog-marketplace", "catalog.marketplace"),
+    ("detective", "api.detective"),
+    ("ecr-public", "api.ecr-public"),
+    ("efs", "elasticfilesystem"),
+    ("entitlement-marketplace", "entitlement.marketplace"),
+    ("kafka-api", "kafka"),
+    ("maps.geo", "geo-maps"),
+    ("mediatailor", "api.mediatailor"),
+    ("metering-marketplace", "metering.marketplace"),
+    ("places.geo", "geo-places"),
+    ("routes.geo", "geo-routes"),
+    ("streams-dynamodb", "streams.dynamodb"),
+    ("timestream-ingest", "ingest.timestream"),
+    ("timestream-query", "query.timestream"),
 ];
 
-/// Endpoints without a region in the name that live in one region: service, partition, region. From `partitionEndpoint` and `credentialScope` of the
-/// endpoint data; the last rows are the region-less names of services that had one region when they began.
-const HOMED: &[(&str, &str, &str)] = &[
+/// Where endpoints without a region in the name live: `implicitGlobalRegion` of the SDKs' `partitions.json`.
+const GLOBAL_HOMES: &[(&str, &str)] = &[
+    ("aws", "us-east-1"),
+    ("aws-cn", "cn-northwest-1"),
+    ("aws-eusc", "eusc-de-east-1"),
+    ("aws-iso", "us-iso-east-1"),
+    ("aws-iso-b", "us-isob-east-1"),
+    ("aws-iso-e", "eu-isoe-west-1"),
+    ("aws-iso-f", "us-isof-south-1"),
+    ("aws-us-gov", "us-gov-west-1"),
+];
+
+/// Those that live elsewhere in their partition: `credentialScope` of the SDKs' `endpoints.json`, and the service endpoints pages.
+const OTHER_HOMES: &[(&str, &str, &str)] = &[
     ("globalaccelerator", "aws", "us-west-2"),
     ("networkmanager", "aws", "us-west-2"),
-    ("iam", "aws", "us-east-1"),
-    ("sts", "aws", "us-east-1"),
-    ("route53", "aws", "us-east-1"),
-    ("route53domains", "aws", "us-east-1"),
-    ("cloudfront", "aws", "us-east-1"),
-    ("organizations", "aws", "us-east-1"),
-    ("support", "aws", "us-east-1"),
-    ("shield", "aws", "us-east-1"),
-    ("waf", "aws", "us-east-1"),
-    ("account", "aws", "us-east-1"),
-    ("billingconductor", "aws", "us-east-1"),
-    ("budgets", "aws", "us-east-1"),
-    ("ce", "aws", "us-east-1"),
-    ("chime", "aws", "us-east-1"),
-    ("health", "aws", "us-east-1"),
-    ("importexport", "aws", "us-east-1"),
-    ("notifications-contacts", "aws", "us-east-1"),
-    ("savingsplans", "aws", "us-east-1"),
-    ("tax", "aws", "us-east-1"),
-    ("trustedadvisor", "aws", "us-east-1"),
-    ("signin", "aws", "us-east-1"),
-    ("s3", "aws", "us-east-1"),
-    ("sdb", "aws", "us-east-1"),
-    ("sqs", "aws", "us-east-1"),
-    ("ec2", "aws", "us-east-1"),
-    ("monitoring", "aws", "us-east-1"),
-    ("elasticloadbalancing", "aws", "us-east-1"),
-    ("autoscaling", "aws", "us-east-1"),
-    ("cloudformation", "aws", "us-east-1"),
-    ("elasticmapreduce", "aws", "us-east-1"),
-    ("elasticbeanstalk", "aws", "us-east-1"),
-    ("rds", "aws", "us-east-1"),
-    ("sns", "aws", "us-east-1"),
-    ("elasticache", "aws", "us-east-1"),
-    ("email", "aws", "us-east-1"),
+    ("route53-recovery-control-config", "aws", "us-west-2"),
+    ("route53-recovery-readiness", "aws", "us-west-2"),
     ("iam", "aws-cn", "cn-north-1"),
-    ("support", "aws-cn", "cn-north-1"),
-    ("route53", "aws-cn", "cn-northwest-1"),
-    ("budgets", "aws-cn", "cn-northwest-1"),
-    ("cloudfront", "aws-cn", "cn-northwest-1"),
-    ("health", "aws-cn", "cn-northwest-1"),
-    ("organizations", "aws-cn", "cn-northwest-1"),
     ("s3", "aws-cn", "cn-north-1"),
-    ("iam", "aws-us-gov", "us-gov-west-1"),
-    ("route53", "aws-us-gov", "us-gov-west-1"),
-    ("organizations", "aws-us-gov", "us-gov-west-1"),
-    ("support", "aws-us-gov", "us-gov-west-1"),
-    ("sts", "aws-us-gov", "us-gov-west-1"),
-    ("iam", "aws-iso", "us-iso-east-1"),
-    ("route53", "aws-iso", "us-iso-east-1"),
-    ("budgets", "aws-iso", "us-iso-east-1"),
-    ("iam", "aws-iso-b", "us-isob-east-1"),
-    ("route53", "aws-iso-b", "us-isob-east-1"),
-    ("budgets", "aws-iso-b", "us-isob-east-1"),
-    ("route53", "aws-iso-e", "eu-isoe-west-1"),
-    ("budgets", "aws-iso-e", "eu-isoe-west-1"),
-    ("savingsplans", "aws-iso-e", "eu-isoe-west-1"),
-    ("iam", "aws-iso-f", "us-isof-south-1"),
-    ("route53", "aws-iso-f", "us-isof-south-1"),
-    ("budgets", "aws-iso-f", "us-isof-south-1"),
-    ("savingsplans", "aws-iso-f", "us-isof-south-1"),
+    ("support", "aws-cn", "cn-north-1"),
 ];
 
 /// The label that marks dual-stack names of S3 and others below `amazonaws.com`.
@@ -203,14 +139,20 @@ pub fn classify(host: &str) -> Option<AwsHost> {
     let mut found = read(&labels)?;
     found.dual_stack |= suffix_dual;
     let service = canonical(&mut found);
+    // Below the consoles' suffixes there is much that is no service (documentation, forums).
+    let consoles = [".aws.amazon.com", ".amazonaws.cn", ".amazonaws-us-gov.com"].iter().any(|suffix| host.ends_with(suffix));
+    if service.is_empty() || (consoles && !["console", "signin"].contains(&service.as_str())) {
+        return None;
+    }
     let partition = match (partition, found.region.as_deref()) {
         ("aws", Some(region)) if region.starts_with("us-gov-") => "aws-us-gov",
         ("aws", None) if found.gov => "aws-us-gov",
         _ => partition,
     };
     let spans = found.spans_regions;
-    let homed = || HOMED.iter().find(|(name, in_partition, _)| *name == service && *in_partition == partition).map(|(_, _, region)| *region);
-    let homed = if found.region.is_none() && !spans { homed() } else { None };
+    let other_home = OTHER_HOMES.iter().find(|(name, of, _)| *name == service && *of == partition).map(|(_, _, region)| *region);
+    let home = || other_home.or_else(|| GLOBAL_HOMES.iter().find(|(of, _)| *of == partition).map(|(_, region)| *region));
+    let homed = if found.region.is_none() && !spans { home() } else { None };
     Some(AwsHost { service, region: found.region, partition, fips: found.fips, dual_stack: found.dual_stack, homed })
 }
 
@@ -282,8 +224,11 @@ fn read(labels: &[&str]) -> Option<Found> {
         found.service = rest.join(".");
         return (!rest.is_empty()).then_some(found);
     }
-    // iam.us-gov
+    // iam.us-gov, routes.geo.us-gov-west-1.us-gov
     if *last == "us-gov" && !before.is_empty() {
+        if is_region(second) {
+            return read(before);
+        }
         found.gov = true;
         found.service = before.join(".");
         return Some(found);
@@ -349,10 +294,11 @@ fn canonical(found: &mut Found) -> String {
     }
     let alias = |name: &str| ALIASES.iter().find(|(spelling, _)| *spelling == name).map(|(_, service)| (*service).to_owned());
     let last = labels.last().cloned().unwrap_or_default();
+    // A dotted name is a service only if the endpoints table has it: else the labels in front belong to a customer.
     for count in [3, 2] {
         if labels.len() >= count {
             let dotted = labels[labels.len() - count..].join(".");
-            if DOTTED.contains(&dotted.as_str()) {
+            if services().contains(dotted.as_str()) {
                 return dotted;
             }
             if let Some(service) = alias(&dotted) {
@@ -382,8 +328,8 @@ pub fn is_region(label: &str) -> bool {
     if number.is_empty() || number.len() > 2 || !number.bytes().all(|byte| byte.is_ascii_digit()) || !(2..=3).contains(&parts.len()) {
         return false;
     }
-    let letters = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
-    if !parts.iter().all(|part| letters(&part)) {
+    let letters = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase());
+    if !parts.iter().all(|part| letters(part)) {
         return false;
     }
     let directions = ["north", "south", "east", "west", "central", "northeast", "northwest", "southeast", "southwest"];
@@ -428,4 +374,228 @@ fn short_region(code: &str) -> Option<&'static str> {
         ("usge1", "us-gov-east-1"),
     ];
     CODES.iter().find(|(short, _)| *short == code).map(|(_, region)| *region)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Host, service, where (`us-east-1`: in the name; `=us-east-1`: homed; `-`: spans regions), partition, `F` for FIPS, `D` for dual-stack.
+    #[rustfmt::skip]
+    const TABLE: &[(&str, &str, &str, &str, &str)] = &[
+        // Regional.
+        ("dynamodb.us-east-1.amazonaws.com", "dynamodb", "us-east-1", "aws", ""),
+        ("streams.dynamodb.us-east-1.amazonaws.com", "streams.dynamodb", "us-east-1", "aws", ""),
+        ("123456789012.ddb.us-east-1.amazonaws.com", "dynamodb", "us-east-1", "aws", ""),
+        ("sts.eu-central-1.amazonaws.com", "sts", "eu-central-1", "aws", ""),
+        ("sqs.ap-southeast-2.amazonaws.com", "sqs", "ap-southeast-2", "aws", ""),
+        ("ec2.us-west-2.amazonaws.com", "ec2", "us-west-2", "aws", ""),
+        ("monitoring.sa-east-1.amazonaws.com", "monitoring", "sa-east-1", "aws", ""),
+        ("elasticloadbalancing.us-east-1.amazonaws.com", "elasticloadbalancing", "us-east-1", "aws", ""),
+        ("bedrock-runtime.mx-central-1.amazonaws.com", "bedrock-runtime", "mx-central-1", "aws", ""),
+        ("globalaccelerator.us-west-2.amazonaws.com", "globalaccelerator", "us-west-2", "aws", ""),
+        ("networkmanager.us-west-2.amazonaws.com", "networkmanager", "us-west-2", "aws", ""),
+        ("support.us-east-1.amazonaws.com", "support", "us-east-1", "aws", ""),
+        // Global, homed in one region.
+        ("iam.amazonaws.com", "iam", "=us-east-1", "aws", ""),
+        ("sts.amazonaws.com", "sts", "=us-east-1", "aws", ""),
+        ("route53.amazonaws.com", "route53", "=us-east-1", "aws", ""),
+        ("cloudfront.amazonaws.com", "cloudfront", "=us-east-1", "aws", ""),
+        ("organizations.amazonaws.com", "organizations", "=us-east-1", "aws", ""),
+        ("support.amazonaws.com", "support", "=us-east-1", "aws", ""),
+        ("shield.amazonaws.com", "shield", "=us-east-1", "aws", ""),
+        ("waf.amazonaws.com", "waf", "=us-east-1", "aws", ""),
+        ("budgets.amazonaws.com", "budgets", "=us-east-1", "aws", ""),
+        ("global.health.amazonaws.com", "health", "=us-east-1", "aws", ""),
+        ("globalaccelerator.amazonaws.com", "globalaccelerator", "=us-west-2", "aws", ""),
+        ("ec2.amazonaws.com", "ec2", "=us-east-1", "aws", ""),
+        ("iam.global.api.aws", "iam", "=us-east-1", "aws", "D"),
+        ("queue.amazonaws.com", "sqs", "=us-east-1", "aws", ""),
+        ("us-west-2.queue.amazonaws.com", "sqs", "us-west-2", "aws", ""),
+        // FIPS.
+        ("sts-fips.us-east-1.amazonaws.com", "sts", "us-east-1", "aws", "F"),
+        ("dynamodb-fips.us-east-1.amazonaws.com", "dynamodb", "us-east-1", "aws", "F"),
+        ("s3-fips.us-east-1.amazonaws.com", "s3", "us-east-1", "aws", "F"),
+        ("bucket.s3-fips.dualstack.us-east-1.amazonaws.com", "s3", "us-east-1", "aws", "FD"),
+        ("fips.transcribe.us-west-2.amazonaws.com", "transcribe", "us-west-2", "aws", "F"),
+        ("runtime-fips.sagemaker.us-west-2.amazonaws.com", "runtime.sagemaker", "us-west-2", "aws", "F"),
+        ("ecr-fips.us-east-2.amazonaws.com", "api.ecr", "us-east-2", "aws", "F"),
+        ("123456789012.dkr.ecr-fips.us-east-2.amazonaws.com", "dkr.ecr", "us-east-2", "aws", "F"),
+        ("iam-fips.amazonaws.com", "iam", "=us-east-1", "aws", "F"),
+        ("api.tunneling.iot-fips.us-east-1.amazonaws.com", "api.tunneling.iot", "us-east-1", "aws", "F"),
+        ("ec2-fips.us-east-1.api.aws", "ec2", "us-east-1", "aws", "FD"),
+        // Dual-stack.
+        ("ec2.us-east-1.api.aws", "ec2", "us-east-1", "aws", "D"),
+        ("ecr.us-east-1.api.aws", "api.ecr", "us-east-1", "aws", "D"),
+        ("123456789012.dkr-ecr.us-east-1.on.aws", "dkr.ecr", "us-east-1", "aws", "D"),
+        ("abcdef.lambda-url.us-east-1.on.aws", "lambda", "us-east-1", "aws", "D"),
+        // S3.
+        ("s3.us-west-2.amazonaws.com", "s3", "us-west-2", "aws", ""),
+        ("bucket.s3.us-west-2.amazonaws.com", "s3", "us-west-2", "aws", ""),
+        ("bucket.with.dots.s3.us-west-2.amazonaws.com", "s3", "us-west-2", "aws", ""),
+        ("us-east-1.s3.us-west-2.amazonaws.com", "s3", "us-west-2", "aws", ""),
+        ("s3.amazonaws.com", "s3", "=us-east-1", "aws", ""),
+        ("bucket.s3.amazonaws.com", "s3", "=us-east-1", "aws", ""),
+        ("logs.us-west-2.s3.amazonaws.com", "s3", "=us-east-1", "aws", ""),
+        ("s3-us-west-2.amazonaws.com", "s3", "us-west-2", "aws", ""),
+        ("bucket.with.dots.s3-eu-west-1.amazonaws.com", "s3", "eu-west-1", "aws", ""),
+        ("s3-external-1.amazonaws.com", "s3", "us-east-1", "aws", ""),
+        ("bucket.s3.dualstack.us-east-1.amazonaws.com", "s3", "us-east-1", "aws", "D"),
+        ("bucket.s3-website-us-east-1.amazonaws.com", "s3", "us-east-1", "aws", ""),
+        ("bucket.s3-website.eu-central-1.amazonaws.com", "s3", "eu-central-1", "aws", ""),
+        ("point-123456789012.s3-accesspoint.us-west-2.amazonaws.com", "s3", "us-west-2", "aws", ""),
+        ("123456789012.s3-control.us-west-2.amazonaws.com", "s3-control", "us-west-2", "aws", ""),
+        ("bucket--use1-az4--x-s3.s3express-use1-az4.us-east-1.amazonaws.com", "s3express", "us-east-1", "aws", ""),
+        ("bucket.s3-accelerate.amazonaws.com", "s3", "-", "aws", ""),
+        ("bucket.s3-accelerate.dualstack.amazonaws.com", "s3", "-", "aws", "D"),
+        ("alias.mrap.accesspoint.s3-global.amazonaws.com", "s3", "-", "aws", ""),
+        ("s3-fips-us-gov-west-1.amazonaws.com", "s3", "us-gov-west-1", "aws-us-gov", "F"),
+        // Hosts of one customer.
+        ("a1b2c3.execute-api.us-east-1.amazonaws.com", "execute-api", "us-east-1", "aws", ""),
+        ("123456789012.dkr.ecr.us-east-1.amazonaws.com", "dkr.ecr", "us-east-1", "aws", ""),
+        ("api.ecr.us-east-1.amazonaws.com", "api.ecr", "us-east-1", "aws", ""),
+        ("data-ats.iot.us-east-1.amazonaws.com", "data-ats.iot", "us-east-1", "aws", ""),
+        ("a1b2c3-ats.iot.us-east-1.amazonaws.com", "iot", "us-east-1", "aws", ""),
+        ("s-a1b2c3d4.kinesisvideo.us-west-2.amazonaws.com", "kinesisvideo", "us-west-2", "aws", ""),
+        ("shop-123.us-east-1.elb.amazonaws.com", "elb", "us-east-1", "aws", ""),
+        ("shop-123.elb.us-east-1.amazonaws.com", "elb", "us-east-1", "aws", ""),
+        ("orders.a1b2c3.us-east-1.rds.amazonaws.com", "rds", "us-east-1", "aws", ""),
+        ("carts.a1b2c3.0001.use1.cache.amazonaws.com", "cache", "us-east-1", "aws", ""),
+        ("ec2-198-51-100-7.us-west-2.compute.amazonaws.com", "compute", "us-west-2", "aws", ""),
+        ("ec2-198-51-100-7.compute-1.amazonaws.com", "compute", "us-east-1", "aws", ""),
+        ("a1b2.gr7.us-east-1.eks.amazonaws.com", "eks", "us-east-1", "aws", ""),
+        // PrivateLink.
+        ("vpce-0a1b2c-xyz.dynamodb.us-east-1.vpce.amazonaws.com", "dynamodb", "us-east-1", "aws", ""),
+        ("vpce-0a1b2c-xyz-us-east-1a.sts.us-east-1.vpce.amazonaws.com", "sts", "us-east-1", "aws", ""),
+        ("bucket.vpce-0a1b2c-xyz.s3.us-east-1.vpce.amazonaws.com", "s3", "us-east-1", "aws", ""),
+        ("vpce-0a1b2c-xyz.api.ecr.us-east-1.vpce.amazonaws.com", "api.ecr", "us-east-1", "aws", ""),
+        ("vpce-0a1b2c-xyz.vpce-svc-0c2d.us-east-1.vpce.amazonaws.com", "vpce-svc", "us-east-1", "aws", ""),
+        // Other partitions.
+        ("dynamodb.cn-north-1.amazonaws.com.cn", "dynamodb", "cn-north-1", "aws-cn", ""),
+        ("bucket.s3.cn-northwest-1.amazonaws.com.cn", "s3", "cn-northwest-1", "aws-cn", ""),
+        ("iam.cn-north-1.amazonaws.com.cn", "iam", "cn-north-1", "aws-cn", ""),
+        ("route53.amazonaws.com.cn", "route53", "=cn-northwest-1", "aws-cn", ""),
+        ("ec2.cn-north-1.api.amazonwebservices.com.cn", "ec2", "cn-north-1", "aws-cn", "D"),
+        ("dynamodb.us-gov-west-1.amazonaws.com", "dynamodb", "us-gov-west-1", "aws-us-gov", ""),
+        ("iam.us-gov.amazonaws.com", "iam", "=us-gov-west-1", "aws-us-gov", ""),
+        ("ec2.us-gov-east-1.api.aws", "ec2", "us-gov-east-1", "aws-us-gov", "D"),
+        ("dynamodb.us-iso-east-1.c2s.ic.gov", "dynamodb", "us-iso-east-1", "aws-iso", ""),
+        ("sqs.us-isob-east-1.sc2s.sgov.gov", "sqs", "us-isob-east-1", "aws-iso-b", ""),
+        ("dynamodb.eusc-de-east-1.amazonaws.eu", "dynamodb", "eusc-de-east-1", "aws-eusc", ""),
+        // Spellings.
+        ("DynamoDB.US-East-1.AmazonAWS.com", "dynamodb", "us-east-1", "aws", ""),
+        ("dynamodb.us-east-1.amazonaws.com.", "dynamodb", "us-east-1", "aws", ""),
+        ("dynamodb.us-east-1.amazonaws.com:443", "dynamodb", "us-east-1", "aws", ""),
+        ("dynamodb.us-east-1.amazonaws.com.:8443", "dynamodb", "us-east-1", "aws", ""),
+        // Names of no list.
+        ("newservice.amazonaws.com", "newservice", "=us-east-1", "aws", ""),
+        ("signin.aws.amazon.com", "signin", "=us-east-1", "aws", ""),
+        ("us-west-2.console.aws.amazon.com", "console", "us-west-2", "aws", ""),
+        ("streams-dynamodb.us-east-1.api.aws", "streams.dynamodb", "us-east-1", "aws", "D"),
+    ];
+
+    #[test]
+    fn every_form_of_host_name_is_read() {
+        let mut wrong = Vec::new();
+        for (host, service, place, partition, marks) in TABLE {
+            let (region, homed) = match place.strip_prefix('=') {
+                Some(home) => (None, Some(home)),
+                None if *place == "-" => (None, None),
+                None => (Some((*place).to_owned()), None),
+            };
+            let want =
+                AwsHost { service: (*service).to_owned(), region, partition, fips: marks.contains('F'), dual_stack: marks.contains('D'), homed };
+            let got = classify(host);
+            if got.as_ref() != Some(&want) {
+                wrong.push(format!("{host}\n  want {want:?}\n  got  {got:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), TABLE.len(), wrong.join("\n"));
+    }
+
+    #[test]
+    fn what_is_no_aws_host_is_none() {
+        for host in [
+            "",
+            ".",
+            "amazonaws.com",
+            ".amazonaws.com",
+            "example.com",
+            "dynamodb.us-east-1.amazonaws.com.example.com",
+            "xamazonaws.com",
+            "dynamodb..amazonaws.com",
+            "us-east-1.amazonaws.com",
+            "127.0.0.1:443",
+            "[::1]:443",
+            "::1",
+            "docs.aws.amazon.com",
+            "dynamodb.us-east-1.amazonaws.org",
+            "d111111abcdef8.cloudfront.net",
+            "dynamodb.us-east-1.amazonaws.com\u{0}",
+            "dynämo.us-east-1.amazonaws.com",
+        ] {
+            assert_eq!(classify(host), None, "{host:?}");
+        }
+    }
+
+    #[test]
+    fn a_family_covers_its_dotted_services_and_no_other() {
+        let api = classify("api.ecr.us-east-1.amazonaws.com").unwrap();
+        assert!(api.is_service("ecr") && api.is_service("api.ecr"));
+        assert!(!api.is_service("dkr.ecr") && !api.is_service("r") && !api.is_service("") && !api.is_service("cr"));
+    }
+
+    #[test]
+    fn every_service_has_an_endpoint_that_reads_back() {
+        for region in ["us-east-1", "us-west-2", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1"] {
+            for service in services() {
+                let global = ["iam", "route53", "cloudfront", "budgets", "savingsplans", "waf"].contains(service);
+                match endpoint(service, region) {
+                    Some(host) => {
+                        let back = classify(&host).unwrap();
+                        assert!(back.is_service(service) && back.is_in(region), "{service} {region}: {host} {back:?}");
+                    }
+                    // A service that lives in another region has none here.
+                    None => assert!(global, "{service} {region}"),
+                }
+            }
+        }
+        assert_eq!(endpoint("iam", "us-east-1").as_deref(), Some("iam.amazonaws.com"));
+        assert_eq!(endpoint("iam", "us-west-2"), None);
+        assert_eq!(endpoint("x", "nowhere"), None);
+    }
+
+    #[test]
+    fn region_shapes() {
+        for good in ["us-east-1", "ap-southeast-12", "us-gov-west-1", "us-isob-east-1", "eusc-de-east-1", "il-central-1", "ap-northeast-3"] {
+            assert!(is_region(good), "{good}");
+        }
+        for bad in
+            ["", "us-east", "us-east-1a", "us-east-123", "use1", "us--1", "us-gov", "my-bucket-1", "a-east-1", "US-EAST-1", "-east-1", "us-east-"]
+        {
+            assert!(!is_region(bad), "{bad}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_a_panic(text in "\\PC{0,300}") {
+            let _ = classify(&text);
+        }
+
+        #[test]
+        fn any_labels_before_a_suffix_are_read_without_a_panic_and_stay_in_shape(
+            labels in proptest::collection::vec("(s3|s3-[a-z-]{0,12}|dualstack|fips|vpce|[a-z]+-fips|us-east-1|us-gov|global|cache|compute-1|use1|ecr|api|dkr|[a-z0-9-]{0,10})", 0..8),
+            suffix in proptest::sample::select(SUFFIXES),
+            port in proptest::option::of(0u32..100_000),
+        ) {
+            let host = format!("{}{}{}", labels.join("."), suffix.0, port.map(|port| format!(":{port}")).unwrap_or_default());
+            if let Some(read) = classify(&host) {
+                proptest::prop_assert!(!read.service.is_empty());
+                proptest::prop_assert!(read.region.is_none() || read.homed.is_none());
+                proptest::prop_assert!(read.region.as_deref().is_none_or(is_region));
+                proptest::prop_assert_eq!(classify(&host.to_ascii_uppercase()), Some(read));
+            }
+        }
+    }
 }

@@ -77,7 +77,8 @@ async fn talk(shared: &Arc<Shared>, mut wire: Wire, cut: &CancellationToken) -> 
     match head::read(&mut wire, head::PATIENCE).await? {
         Ok(None) => Ok(()),
         Ok(Some(First::Plain(first))) => {
-            plain::serve(shared.clone(), wire, first, cut.clone()).await;
+            // Boxed, so that a tunnel does not carry the room that plain HTTP needs.
+            Box::pin(plain::serve(shared.clone(), wire, first, cut.clone())).await;
             Ok(())
         }
         Ok(Some(First::Connect { host, port, early })) => match tunnel_to(shared, &wire, &host, port, &early, cut).await? {
@@ -132,7 +133,8 @@ async fn say(wire: &mut Wire, refusal: &Refusal) -> io::Result<()> {
     tunnel::write_all(wire, &head::response(refusal)).await?;
     wire.finish();
     // Closing with unread bytes would reset the connection and may take the answer away from the client: drain, within bounds.
-    let mut scratch = [0_u8; 4096];
+    // On the heap: an array here would be part of every connection's task.
+    let mut scratch = vec![0_u8; 4096];
     let drain = async {
         for _ in 0..256 {
             if !matches!(tokio::io::AsyncReadExt::read(wire, &mut scratch).await, Ok(1..)) {
@@ -144,17 +146,18 @@ async fn say(wire: &mut Wire, refusal: &Refusal) -> io::Result<()> {
     Ok(())
 }
 
-struct Counted<'a>(&'a AtomicUsize);
+/// Counts a client connection for as long as it lives.
+pub(super) struct Counted(Arc<Shared>);
 
-impl<'a> Counted<'a> {
-    fn new(shared: &'a Shared) -> Self {
+impl Counted {
+    pub fn new(shared: &Arc<Shared>) -> Self {
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        Self(&shared.connections)
+        Self(shared.clone())
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
     }
 }

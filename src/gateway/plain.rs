@@ -16,7 +16,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::aws_host::classify;
-use super::connection::{Shared, dial_refusal};
+use super::connection::{Counted, Shared, dial_refusal};
 use super::head::{self, Refusal};
 use super::open::Entry;
 use super::stream::{Rewound, Wire};
@@ -107,21 +107,17 @@ async fn forward(session: &Session, request: Request<Incoming>, host: &str, port
     let mut upstream = session.upstream.lock().await;
     let kept = upstream.take().filter(|kept| kept.authority == authority);
     let mut response = None;
-    if let (Some(mut kept), Some(request)) = (kept, outgoing.take()) {
-        if kept.sender.ready().await.is_ok() {
-            match kept.sender.try_send_request(request).await {
-                Ok(good) => {
-                    response = Some(good);
-                    *upstream = Some(kept);
-                }
-                // The upstream closed the kept connection before it took the request: nothing was sent, so a fresh connection may carry it.
-                Err(mut error) => match error.take_message() {
-                    Some(request) => outgoing = Some(request),
-                    None => return Err(broken(host, error.error())),
-                },
+    if let Some(mut kept) = kept
+        && kept.sender.ready().await.is_ok()
+        && let Some(request) = outgoing.take()
+    {
+        match kept.sender.try_send_request(request).await {
+            Ok(good) => {
+                response = Some(good);
+                *upstream = Some(kept);
             }
-        } else {
-            outgoing = Some(request);
+            // The upstream closed the kept connection before it took the request: nothing was sent, so a fresh connection may carry it.
+            Err(mut error) => outgoing = Some(error.take_message().ok_or_else(|| broken(host, error.error()))?),
         }
     }
     let response = match (response, outgoing) {
@@ -235,9 +231,10 @@ async fn late_connect(session: Arc<Session>, request: Request<Incoming>) -> Resu
         Ok(stream) => Wire::new(stream),
         Err(error) => return Ok(refuse(&dial_refusal(&error))),
     };
-    let shared = session.shared.clone();
-    shared.tasks.spawn(async move {
-        let _entry = entry;
+    let counted = Counted::new(&session.shared);
+    let tasks = session.shared.tasks.clone();
+    tasks.spawn(async move {
+        let (_entry, _counted) = (entry, counted);
         let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
         let Ok(parts) = upgraded.downcast::<TokioIo<Rewound>>() else { return };
         let work = async {

@@ -21,8 +21,6 @@ use crate::gateway::rules::RuleStatus;
 use crate::gateway::steering::ErrorCode;
 use crate::gateway::{Effect, Rule};
 
-/// How long [`Kind::bite`] watches a connection that must hang.
-pub const PATIENCE: Duration = Duration::from_secs(1);
 /// Services whose host names [`Kind::bite`] tries for a rule about all of them.
 const SAMPLE: &str = "sts";
 
@@ -33,6 +31,8 @@ pub struct Flavor {
     pub name: &'static str,
     /// What its rule does.
     pub effect: Effect,
+    /// How long [`Kind::bite`] watches a new connection.
+    pub watch: Duration,
     /// Whether this is what a client sees while the rule is in force; else a sentence.
     pub bites: fn(&Seen) -> Result<(), String>,
 }
@@ -40,7 +40,7 @@ pub struct Flavor {
 /// What a client sees that asks the gateway for a tunnel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Seen {
-    /// Neither an answer nor an end within [`PATIENCE`].
+    /// Neither an answer nor an end for as long as it watched.
     Nothing,
     /// The connection was reset.
     Reset,
@@ -247,7 +247,9 @@ impl GatewayRule {
         }
         let status = self.client.status().await.map_err(|error| error.to_string())?;
         let host = sample_host(&ours).ok_or_else(|| format!("no host name is known that the rule must hit in {}", ours.region))?;
-        let seen = ask_for_tunnel(reachable(status.listen), &host).await.map_err(|error| format!("cannot connect to the gateway: {error}"))?;
+        let seen = ask_for_tunnel(reachable(status.listen), &host, self.flavor.watch)
+            .await
+            .map_err(|error| format!("cannot connect to the gateway: {error}"))?;
         (self.flavor.bites)(&seen).map_err(|why| format!("{host}: {why}"))?;
         let after = self.find(&ours.id).await.map_err(|error| error.to_string())?.ok_or_else(not_there)?;
         if after.hits <= before.hits {
@@ -308,7 +310,7 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-async fn ask_for_tunnel(proxy: SocketAddr, host: &str) -> io::Result<Seen> {
+async fn ask_for_tunnel(proxy: SocketAddr, host: &str, watch: Duration) -> io::Result<Seen> {
     let connect = timeout(Duration::from_secs(2), TcpStream::connect(proxy));
     let mut stream = connect.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     let ask = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n");
@@ -317,7 +319,7 @@ async fn ask_for_tunnel(proxy: SocketAddr, host: &str) -> io::Result<Seen> {
         stream.write_all(ask.as_bytes()).await?;
         stream.read(&mut said).await
     };
-    match timeout(PATIENCE, exchange).await {
+    match timeout(watch, exchange).await {
         Err(_) => Ok(Seen::Nothing),
         Ok(Ok(0)) => Ok(Seen::Closed),
         Ok(Ok(count)) => {
