@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use firedrill::clock::{Clock, Timestamp};
 use firedrill::drill::spec::Environment;
+use firedrill::gateway::client::Client;
 use firedrill::gateway::{Effect, Rule};
 use firedrill::sandbox::truth::{self, Happening, Moment};
 use firedrill::sandbox::{Region, Sandbox, Variant};
@@ -76,6 +77,10 @@ impl World {
         eventually(&format!("{what:?}"), async || self.truth().iter().find(|moment| moment.what == what).map(|moment| moment.at)).await
     }
 
+    fn steering(&self) -> Client {
+        Client::new(self.sandbox.environment().spec.gateways[0].connection.socket.clone().unwrap())
+    }
+
     async fn darken(&self, region: &str) {
         let rule = Rule {
             id: format!("r1-dark-{region}"),
@@ -87,27 +92,12 @@ impl World {
             cut_existing: false,
             deadline: now().plus(Duration::from_secs(600)),
         };
-        put(&self.dir.path().join("gateway.sock"), &rule).await;
+        assert!(self.steering().put(&rule).await.unwrap());
     }
 
     async fn lighten(&self, region: &str) {
-        remove(&self.dir.path().join("gateway.sock"), &format!("r1-dark-{region}")).await;
+        assert!(self.steering().remove(&format!("r1-dark-{region}"), None, None).await.unwrap());
     }
-}
-
-async fn put(socket: &Path, rule: &Rule) {
-    steer(socket, json!({"put": rule})).await;
-}
-
-async fn remove(socket: &Path, id: &str) {
-    steer(socket, json!({"remove": id})).await;
-}
-
-async fn steer(socket: &Path, line: Value) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
-    stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
-    stream.read_u8().await.unwrap();
 }
 
 fn client() -> reqwest::Client {
@@ -237,6 +227,8 @@ async fn the_gateway_reaches_each_regions_endpoints_and_no_others() {
         let (status, body) = text(through.get(format!("http://{host}/"))).await;
         assert_eq!((status, body), (200, format!("healthy: {host} ({region})\n")));
     }
+    let (status, body) = text(through.get("http://dynamodb.eu-west-1.amazonaws.com/")).await;
+    assert_eq!((status, body.as_str()), (421, "dynamodb.eu-west-1.amazonaws.com is not a host of this sandbox\n"));
     let (status, body) = text(through.get("http://sts.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15")).await;
     assert!(status == 200 && body.contains("<Account>111122223333</Account>"), "{status} {body}");
     world.sandbox.stop().await;
