@@ -107,7 +107,10 @@ async fn forward(session: &Session, request: Request<Incoming>, host: &str, port
     let mut upstream = session.upstream.lock().await;
     let kept = upstream.take().filter(|kept| kept.authority == authority);
     let mut response = None;
-    if let (Some(mut kept), Some(request)) = (kept, outgoing.take()) {
+    // Not one tuple pattern: that would take, and drop, the request when there is no kept connection.
+    if let Some(mut kept) = kept
+        && let Some(request) = outgoing.take()
+    {
         if kept.sender.ready().await.is_ok() {
             match kept.sender.try_send_request(request).await {
                 Ok(good) => {
