@@ -6,11 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use firedrill::clock::{Clock, Timestamp};
-use firedrill::drill::spec::Environment;
+use firedrill::drill::spec::{Drill, Environment};
 use firedrill::gateway::client::Client;
 use firedrill::gateway::{Effect, Rule};
 use firedrill::sandbox::truth::{self, Happening, Moment};
-use firedrill::sandbox::{Region, Sandbox, Variant};
+use firedrill::sandbox::{Region, Sandbox, Variant, sample_environment};
 use serde_json::{Value, json};
 
 /// Longest that anything here is waited for; far longer than it takes.
@@ -336,4 +336,24 @@ fn an_unknown_variant_is_a_usage_error_that_names_the_known_ones() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("did you mean 'sandbox:no-failover'?") && error.contains("sandbox:deaf-probe"), "{error}");
+}
+
+#[test]
+fn the_first_drill_finds_every_name_that_it_uses_in_every_variant() {
+    let text = include_str!("../drills/sandbox/evacuate-us-east-1.yaml");
+    let drill: Drill = serde_saphyr::from_str(text).unwrap();
+    let spec = serde_json::to_string(&drill.spec).unwrap();
+    let names: Vec<&str> = spec.split("${endpoints.").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+    assert_eq!(names.len(), spec.matches("${").count(), "the drill looks up endpoints only");
+    for variant in Variant::ALL {
+        let environment = sample_environment(variant);
+        for name in &names {
+            assert!(environment.spec.endpoints.contains_key(*name), "{variant}: {name}");
+        }
+        let fault = drill.spec.steps.iter().find_map(|step| step.fault.as_ref()?.gateway_blackhole.as_ref()).unwrap();
+        assert_eq!((&environment.spec.gateways[0].name, fault.region.as_deref()), (&fault.gateway, None));
+        assert!(environment.spec.allow.faults.contains(&"gatewayBlackhole".to_owned()));
+        let source = drill.spec.objectives.iter().find_map(|objective| objective.probe.prometheus.as_ref()).unwrap();
+        assert_eq!(environment.spec.prometheus[0].name, source.source);
+    }
 }
