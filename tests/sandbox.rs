@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use firedrill::clock::{Clock, Timestamp};
-use firedrill::drill::spec::Environment;
+use firedrill::drill::spec::{Drill, Environment};
+use firedrill::gateway::client::Client;
 use firedrill::gateway::{Effect, Rule};
 use firedrill::sandbox::truth::{self, Happening, Moment};
-use firedrill::sandbox::{Region, Sandbox, Variant};
+use firedrill::sandbox::{Region, Sandbox, Variant, sample_environment};
 use serde_json::{Value, json};
 
 /// Longest that anything here is waited for; far longer than it takes.
@@ -76,6 +77,10 @@ impl World {
         eventually(&format!("{what:?}"), async || self.truth().iter().find(|moment| moment.what == what).map(|moment| moment.at)).await
     }
 
+    fn steering(&self) -> Client {
+        Client::new(self.sandbox.environment().spec.gateways[0].connection.socket.clone().unwrap())
+    }
+
     async fn darken(&self, region: &str) {
         let rule = Rule {
             id: format!("r1-dark-{region}"),
@@ -87,27 +92,12 @@ impl World {
             cut_existing: false,
             deadline: now().plus(Duration::from_secs(600)),
         };
-        put(&self.dir.path().join("gateway.sock"), &rule).await;
+        assert!(self.steering().put(&rule).await.unwrap());
     }
 
     async fn lighten(&self, region: &str) {
-        remove(&self.dir.path().join("gateway.sock"), &format!("r1-dark-{region}")).await;
+        assert!(self.steering().remove(&format!("r1-dark-{region}"), None, None).await.unwrap());
     }
-}
-
-async fn put(socket: &Path, rule: &Rule) {
-    steer(socket, json!({"put": rule})).await;
-}
-
-async fn remove(socket: &Path, id: &str) {
-    steer(socket, json!({"remove": id})).await;
-}
-
-async fn steer(socket: &Path, line: Value) {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let mut stream = tokio::net::UnixStream::connect(socket).await.unwrap();
-    stream.write_all(format!("{line}\n").as_bytes()).await.unwrap();
-    stream.read_u8().await.unwrap();
 }
 
 fn client() -> reqwest::Client {
@@ -237,6 +227,8 @@ async fn the_gateway_reaches_each_regions_endpoints_and_no_others() {
         let (status, body) = text(through.get(format!("http://{host}/"))).await;
         assert_eq!((status, body), (200, format!("healthy: {host} ({region})\n")));
     }
+    let (status, body) = text(through.get("http://dynamodb.eu-west-1.amazonaws.com/")).await;
+    assert_eq!((status, body.as_str()), (421, "dynamodb.eu-west-1.amazonaws.com is not a host of this sandbox\n"));
     let (status, body) = text(through.get("http://sts.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15")).await;
     assert!(status == 200 && body.contains("<Account>111122223333</Account>"), "{status} {body}");
     world.sandbox.stop().await;
@@ -285,8 +277,9 @@ async fn a_stopped_sandbox_leaves_no_listener_and_no_socket() {
         let error = world.client.get(url).send().await.unwrap_err();
         assert!(error.is_connect(), "{url}: {error}");
     }
-    let left: Vec<_> = std::fs::read_dir(world.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert_eq!(left, ["truth.jsonl"]);
+    assert!(!world.dir.path().join("gateway.sock").exists());
+    // Nothing owns the folder any more either: another sandbox may have it.
+    Sandbox::start(Variant::Default, world.dir.path()).await.unwrap().stop().await;
 }
 
 #[tokio::test]
@@ -343,4 +336,24 @@ fn an_unknown_variant_is_a_usage_error_that_names_the_known_ones() {
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("did you mean 'sandbox:no-failover'?") && error.contains("sandbox:deaf-probe"), "{error}");
+}
+
+#[test]
+fn the_first_drill_finds_every_name_that_it_uses_in_every_variant() {
+    let text = include_str!("../drills/sandbox/evacuate-us-east-1.yaml");
+    let drill: Drill = serde_saphyr::from_str(text).unwrap();
+    let spec = serde_json::to_string(&drill.spec).unwrap();
+    let names: Vec<&str> = spec.split("${endpoints.").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
+    assert_eq!(names.len(), spec.matches("${").count(), "the drill looks up endpoints only");
+    for variant in Variant::ALL {
+        let environment = sample_environment(variant);
+        for name in &names {
+            assert!(environment.spec.endpoints.contains_key(*name), "{variant}: {name}");
+        }
+        let fault = drill.spec.steps.iter().find_map(|step| step.fault.as_ref()?.gateway_blackhole.as_ref()).unwrap();
+        assert_eq!((&environment.spec.gateways[0].name, fault.region.as_deref()), (&fault.gateway, None));
+        assert!(environment.spec.allow.faults.contains(&"gatewayBlackhole".to_owned()));
+        let source = drill.spec.objectives.iter().find_map(|objective| objective.probe.prometheus.as_ref()).unwrap();
+        assert_eq!(environment.spec.prometheus[0].name, source.source);
+    }
 }

@@ -37,7 +37,7 @@ mod series;
 mod store;
 pub mod truth;
 mod variant;
-pub(crate) mod wire;
+mod wire;
 
 pub use environment::{hash_basis, sample_environment};
 pub use variant::{UnknownVariant, Variant, parse_env};
@@ -114,12 +114,14 @@ pub enum SandboxError {
     Listen(#[source] io::Error),
     /// The gateway did not start.
     #[error("the sandbox's gateway did not start: {0}")]
-    Gateway(String),
+    Gateway(#[source] io::Error),
     /// A component did not answer in time.
-    #[error("the sandbox's {component} did not answer within {limit} s", limit = READY_LIMIT.as_secs())]
+    #[error("the sandbox's {component} is not well after {limit} s: {last}", limit = READY_LIMIT.as_secs())]
     NotReady {
         /// Which.
         component: &'static str,
+        /// What it said last.
+        last: String,
     },
 }
 
@@ -164,8 +166,8 @@ impl Sandbox {
         let (queries, prometheus) = wire::listen().await.map_err(listening)?;
         let (east_tables, west_tables) = (east_store.table_address, west_store.table_address);
 
-        let gateway = start_gateway(&gateway_socket, east_store.api_address, west_store.api_address).await?;
-        let gateway_address = gateway.local_addr();
+        let gateway = start_gateway(&gateway_socket, east_store.api_address, west_store.api_address)?;
+        let gateway_address = gateway.address();
 
         let tasks = Tasks::default();
         store::start(&tasks, Region::East, east_store, west_tables);
@@ -248,21 +250,22 @@ fn private_folder(dir: &Path) -> io::Result<()> {
 }
 
 /// Asks until the answer is 200 and `fits`, or [`READY_LIMIT`] is over.
-async fn answers(name: &'static str, url: &str, path: &str, fits: impl Fn(&[u8]) -> bool) -> Result<(), SandboxError> {
-    let not_ready = SandboxError::NotReady { component: name };
-    let Some(address) = url.strip_prefix("http://").and_then(|address| address.parse().ok()) else {
-        return Err(not_ready);
-    };
+async fn answers(component: &'static str, url: &str, path: &str, fits: impl Fn(&[u8]) -> bool) -> Result<(), SandboxError> {
+    let mut last = "it has no address".to_owned();
     let asked = async {
+        let authority = url.strip_prefix("http://").unwrap_or_default();
+        let address = authority.parse().ok()?;
         loop {
-            let answer = wire::send(address, wire::get(&url["http://".len()..], path), Duration::from_secs(1)).await;
-            if answer.is_ok_and(|answer| answer.status() == StatusCode::OK && fits(answer.body())) {
-                return;
+            match wire::send(address, wire::get(authority, path), Duration::from_secs(1)).await {
+                Ok(answer) if answer.status() == StatusCode::OK && fits(answer.body()) => return Some(()),
+                Ok(answer) => last = format!("{} {}", answer.status(), String::from_utf8_lossy(answer.body())),
+                Err(error) => last = error.to_string(),
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(READY_LIMIT, asked).await.map_err(|_| not_ready)
+    let ready = tokio::time::timeout(READY_LIMIT, asked).await.ok().flatten();
+    ready.ok_or(SandboxError::NotReady { component, last })
 }
 
 /// A length of time in a range, at random.
@@ -270,10 +273,18 @@ fn random_between(range: Range<Duration>) -> Duration {
     rand::random_range(range)
 }
 
-/// Starts the egress gateway in front of both regions' AWS endpoints. Names without a region are homed in us-east-1, as on AWS.
-async fn start_gateway(socket: &Path, east: SocketAddr, west: SocketAddr) -> Result<Gateway, SandboxError> {
-    let resolve = [("*.us-east-1.amazonaws.com", east), ("*.us-west-2.amazonaws.com", west), ("*.amazonaws.com", east)];
+/// Starts the egress gateway in front of both regions' AWS endpoints. Names without a region are homed in us-east-1, as on AWS; it also gets the
+/// names of regions that the sandbox lacks, and says so, lest they be looked up on the internet.
+fn start_gateway(socket: &Path, east: SocketAddr, west: SocketAddr) -> Result<Gateway, SandboxError> {
+    let resolve = [
+        ("*.us-east-1.amazonaws.com", east),
+        ("*.us-east-1.api.aws", east),
+        ("*.us-west-2.amazonaws.com", west),
+        ("*.us-west-2.api.aws", west),
+        ("*.amazonaws.com", east),
+        ("*.api.aws", east),
+    ];
     let resolve = resolve.into_iter().map(|(host, address)| Resolve::new(host, address)).collect();
     let config = Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), socket: socket.to_owned(), resolve };
-    Gateway::start(config).await.map_err(|error| SandboxError::Gateway(error.to_string()))
+    Gateway::start(config).map_err(SandboxError::Gateway)
 }

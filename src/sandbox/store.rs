@@ -168,6 +168,9 @@ impl Store {
     fn api(&self, request: &Request<Bytes>) -> Answer {
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).or_else(|| request.uri().host()).unwrap_or_default();
         let host = host.split(':').next().unwrap_or_default();
+        if !self.serves(host) {
+            return wire::text(StatusCode::MISDIRECTED_REQUEST, format!("{host} is not a host of this sandbox\n"));
+        }
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         match (host.split('.').next().unwrap_or_default(), request.method()) {
             ("dynamodb", &Method::POST) if target == Some(PUT_ITEM) => self.put(request.body()),
@@ -177,6 +180,13 @@ impl Store {
             (_, &Method::GET | &Method::HEAD) => wire::text(StatusCode::OK, format!("healthy: {host} ({})\n", self.region)),
             _ => aws_error("UnknownOperationException", "this endpoint is a sandbox's"),
         }
+    }
+
+    /// Whether a host name is one of this region's, or a global one and this is where those are homed.
+    fn serves(&self, host: &str) -> bool {
+        let Some(name) = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".api.aws")) else { return false };
+        let global = !name.contains('.') || name.ends_with(".s3");
+        name.ends_with(&format!(".{}", self.region)) || (global && self.region == Region::East)
     }
 
     fn put(&self, body: &[u8]) -> Answer {
