@@ -146,7 +146,7 @@ fn text(shown: &Shown, now: Timestamp) -> String {
             seconds(run.started)
         );
         if !run.open.is_empty() {
-            let mut rows = vec![["  STEP", "TARGET", "PHASE", "GONE BY"].map(str::to_owned).to_vec()];
+            let mut rows = vec![["  STEP", "TARGET", "PHASE", "UNDO BY"].map(str::to_owned).to_vec()];
             rows.extend(run.open.iter().map(|record| row(record, now)));
             text.push_str(&columns(&rows));
         }

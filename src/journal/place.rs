@@ -29,7 +29,8 @@ fn default_dir_from(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBu
     }
 }
 
-/// Makes the directory when it is missing (0700), then refuses a place that cannot keep a journal. Nothing else is touched.
+/// Makes the directory when it is missing (0700), then refuses a place that cannot keep a journal; a refused place is left as it was found, but for
+/// what was missing. `runs/` is made in it.
 pub fn prepare(dir: &Path, make_parents: bool) -> Result<(), JournalError> {
     let shown = dir.display();
     let unusable = |message: String| Err(JournalError::Unusable(message));
