@@ -24,7 +24,7 @@ pub(super) struct Found {
 /// A write acknowledged less than the normal replication lag before that read is on its way, not lost.
 pub(super) fn find(measured: &Measured<'_, '_>) -> Option<Found> {
     let in_time = measured.series.readings.iter().filter(|reading| reading.at >= measured.from && reading.done() <= measured.to);
-    let (read, missing) = in_time.filter_map(|reading| Some((reading, missing(reading)?))).last()?;
+    let (read, missing) = in_time.filter_map(|reading| Some((reading, missing(reading)?))).next_back()?;
     let lag = normal_lag(measured.series, measured.from);
     let lost = missing.iter().filter(|write| {
         let judged = write.acknowledged < measured.to && write.acknowledged <= read.done();

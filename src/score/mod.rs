@@ -18,9 +18,9 @@
 //! - **Cut short.** Not recovered or not detected when measurement ended, before the target could be missed: unknown.
 //! - **Detection** that was true in the baseline, true when its clock started, or never read before: unknown. A firing alert proves nothing then.
 //! - **Availability** is a share of the known samples and has no error bar.
-//! - **Loss** reaches from the oldest lost write to T0, or to the newest lost write when that is later. See [`lose`].
+//! - **Loss** reaches from the oldest lost write to T0, or to the newest lost write when that is later. See `lose.rs`.
 //! - **Partial credit** falls on the upper bound, as the verdict does: 1 at the target, 0 at twice the target. Never recovered or detected: 0.
-//! - **Precedence.** An objective with a missed target is missed, whatever is unknown beside it. For the run see [`verdict`].
+//! - **Precedence.** An objective with a missed target is missed, whatever is unknown beside it. For the run see `verdict.rs`.
 
 pub mod card;
 mod lose;

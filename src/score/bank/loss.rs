@@ -144,7 +144,7 @@ fn writes_acknowledged_after_the_last_answered_read_are_unknown_not_safe() {
 #[test]
 fn reads_after_undo_began_do_not_count() {
     // The undo brings the writes back at 61.
-    let world = World { shows: |when, now| Some(now > 61.0 || now < 0.0 || !(-2.0..0.0).contains(&when)), ..healthy() };
+    let world = World { shows: |when, now| Some(!(0.0..=61.0).contains(&now) || !(-2.0..0.0).contains(&when)), ..healthy() };
     let card = canary(run(60.0), rpo(0.0), 90.0, &world).card();
     expect(&card, Missed, 0.0);
     assert_eq!(first(&card).clocks.lose.unwrap().count, 4);
@@ -152,7 +152,7 @@ fn reads_after_undo_began_do_not_count() {
 
 #[test]
 fn writes_that_arrive_before_undo_are_not_lost() {
-    let world = World { shows: |when, now| Some(now > 40.0 || now < 0.0 || !(-2.0..0.0).contains(&when)), ..healthy() };
+    let world = World { shows: |when, now| Some(!(0.0..=40.0).contains(&now) || !(-2.0..0.0).contains(&when)), ..healthy() };
     expect(&card(0.0, &world), Met, 1.0);
 }
 

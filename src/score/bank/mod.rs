@@ -1,7 +1,7 @@
 //! Timelines of known truth: synthetic streams with the figures that a person computes for them by hand.
 //!
 //! Times are seconds from T0 (the first inject call). Unless a test says otherwise: one fault `dark`, sent at 0 and verified at 1; readings every second
-//! on the second, each taking 100 ms, from −10 on; so an error bar is 1.1 s. The hold ends and undo begins at the instant given to [`run`].
+//! on the second, each taking 100 ms, from −10 on; so an error bar is 1.1 s. The hold ends and undo begins at the instant given to `run`.
 
 mod detection;
 mod loss;
