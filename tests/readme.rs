@@ -99,6 +99,25 @@ fn every_kind_has_its_row() {
 }
 
 #[test]
+fn every_drill_shown_or_shipped_is_valid_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checked = vec![root().join("drills"), root().join("benches/validate/drill.yaml")];
+    for document in documents() {
+        let text = read(&document);
+        let blocks = text.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+        for (number, block) in blocks.filter(|block| block.contains("apiVersion: firedrill.dev/")).enumerate() {
+            let file = folder.path().join(format!("{}-{number}.yaml", document.replace('/', "-")));
+            std::fs::write(&file, block).unwrap();
+            checked.push(file);
+        }
+    }
+    assert!(checked.len() > 2, "no document shows a drill");
+    let output = Command::new(env!("CARGO_BIN_EXE_firedrill")).args(["validate", "--strict"]).args(&checked).output().unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&said));
+}
+
+#[test]
 fn the_licence_is_the_one_that_cargo_toml_names() {
     assert!(read("Cargo.toml").contains("license = \"Apache-2.0\""));
     let licence = read("LICENSE");
