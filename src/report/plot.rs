@@ -329,7 +329,14 @@ fn band(story: &Story, step: &StepStory, scale: Scale, y: f64) -> Band {
     match (place, step.sent.or_else(|| place.then_some(step.began).flatten())) {
         (true, Some(sent)) => {
             let end = if open || kept { story.last } else { closed.unwrap_or(story.last) };
-            let bites = step.verified.as_ref().filter(|(_, problem)| problem.is_none()).map_or(end, |(at, _)| *at).clamp(sent, end.max(sent));
+            // An action is not verified as a step; its targets are.
+            let seen = || changes().filter(|(_, phase, _)| *phase == Phase::Verified).map(|(at, ..)| *at).max();
+            let bites = match &step.verified {
+                Some((at, None)) => Some(*at),
+                Some((_, Some(_))) => None,
+                None => seen(),
+            };
+            let bites = bites.unwrap_or(end).clamp(sent, end.max(sent));
             let lifting = reverting.unwrap_or(end).clamp(bites, end.max(bites));
             let solid = if step.info.kind == StepKind::Fault { "band-fault" } else { "band-action" };
             parts.push(scale.span("band-sent", sent, bites, 1.5));

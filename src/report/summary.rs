@@ -83,7 +83,7 @@ fn table(card: &Scorecard) -> Vec<String> {
         return Vec::new();
     }
     let figure = |figure: Option<Figure>| figure.map_or("-".into(), |it| it.to_string());
-    let head = ["objective", "verdict", "impact", "detect", "recover", "lost", "fail back"].map(str::to_owned);
+    let head = ["objective", "verdict", "impact", "detect", "recover", "loss", "fail back"].map(str::to_owned);
     let mut rows = vec![head];
     rows.extend(card.objectives.iter().map(|it| {
         let verdict = match it.verdict {

@@ -21,6 +21,11 @@ pub fn instant(at: Timestamp) -> String {
     at.utc().format("%Y-%m-%d %H:%M:%S%.3f UTC").to_string()
 }
 
+/// `2026-11-22 12:14 UTC`.
+pub fn minute(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%d %H:%M UTC").to_string()
+}
+
 /// `12:14:03.250`.
 pub fn time_of_day(at: Timestamp) -> String {
     at.utc().format("%H:%M:%S%.3f").to_string()

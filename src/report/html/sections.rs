@@ -15,6 +15,8 @@ use crate::score::{Figure, Loss, ObjectiveScore, ObjectiveVerdict, Quantity, Sco
 const TARGETS: usize = 120;
 /// Events listed from the beginning and from the end.
 const EVENTS: usize = 150;
+/// Objectives listed beside the hypothesis.
+const ANSWERS: usize = 6;
 /// Longest JSON text of a target's state.
 const STATE: usize = 600;
 
@@ -30,7 +32,7 @@ pub fn view(events: &[RunEvent], story: &Story, header: &RunStarted, card: &Scor
         "owner": header.owner,
         "failedRegion": header.failed_region,
         "survivingRegions": header.surviving_regions.join(", "),
-        "began": words::instant(story.began),
+        "began": words::minute(story.began),
         "took": words::duration(story.last.since(story.began)),
         "firedrill": header.firedrill,
         "writtenBy": env!("CARGO_PKG_VERSION"),
@@ -75,10 +77,11 @@ fn banner(story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
     let in_place: Vec<Value> = story.in_place().take(TARGETS).map(by_hand).collect();
     let rescored = story.ended.as_ref().filter(|end| end.verdict != card.verdict || end.cleanliness != card.cleanliness);
     json!({
-        "tone": if unfinished && card.verdict != Verdict::Failed { "odd" } else { tone },
+        // What is still in place outranks every verdict.
+        "tone": if card.cleanliness == Cleanliness::StillInPlace { "bad" } else if unfinished { "odd" } else { tone },
         "glyph": if unfinished { "…" } else { glyph },
         "verdict": if unfinished { "Unfinished" } else { words::verdict(card.verdict) },
-        "reason": card.reason,
+        "reason": headline(card),
         "unfinished": unfinished,
         "resume": format!("firedrill resume {}", header.run),
         "cleanTone": clean_tone,
@@ -99,6 +102,20 @@ fn banner(story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
     })
 }
 
+/// The card's reason as a sentence; a pass needs no figures here, the table below has them all.
+fn headline(card: &Scorecard) -> String {
+    if card.verdict == Verdict::Passed {
+        return match card.objectives.len() {
+            1 => "The objective is met, and every fault was seen in effect.".into(),
+            n => format!("All {n} objectives are met, and every fault was seen in effect."),
+        };
+    }
+    let mut reason = card.reason.chars();
+    let first = reason.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if card.reason.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", reason.as_str())
+}
+
 fn by_hand(target: &TargetStory) -> Value {
     let commands = target.plan.as_ref().map(|plan| plan.undo_by_hand.clone()).unwrap_or_default();
     json!({"target": target.target, "step": target.step, "phase": words::phase(target.phase()), "byHand": commands})
@@ -112,7 +129,16 @@ fn answer(story: &Story, card: &Scorecard) -> Value {
         Verdict::Inconclusive | Verdict::Aborted | Verdict::Error => ("odd", "Not answered"),
         Verdict::Refused => ("odd", "Not tried"),
     };
-    json!({"tone": tone, "text": text})
+    let row = |it: &ObjectiveScore| json!({"id": it.id, "tone": verdict_tone(it.verdict), "glyph": verdict_glyph(it.verdict), "reason": clip(&it.reason, 220)});
+    // What was not met comes first; the tables below have all of them.
+    let mut order: Vec<&ObjectiveScore> = card.objectives.iter().collect();
+    order.sort_by_key(|it| match it.verdict {
+        ObjectiveVerdict::Missed => 0,
+        ObjectiveVerdict::Unknown => 1,
+        ObjectiveVerdict::Met => 2,
+    });
+    let rows: Vec<Value> = order.iter().take(ANSWERS).map(|it| row(it)).collect();
+    json!({"tone": tone, "text": text, "rows": rows, "hidden": order.len().saturating_sub(ANSWERS)})
 }
 
 fn tiles(card: &Scorecard) -> Vec<Value> {
@@ -126,7 +152,7 @@ fn tiles(card: &Scorecard) -> Vec<Value> {
         })
     };
     let clocks = &card.clocks;
-    let mut lose = tile("Lose", "RPO: acknowledged writes the survivor lacks", clocks.lose.map(|it| it.age), "not measured");
+    let mut lose = tile("Loss", "RPO: acknowledged writes that the survivor lacks", clocks.lose.map(|it| it.age), "not measured");
     if let Some(loss) = clocks.lose {
         lose["bar"] = json!(words::count(usize::try_from(loss.count).unwrap_or(usize::MAX), "write"));
         if loss.count == 0 {
@@ -175,6 +201,7 @@ fn score(story: &Story, card: &Scorecard) -> Value {
         "value": card.score.map_or("–".into(), |score| format!("{score:.0}")),
         "coverage": words::percent((card.coverage * 1000.0).round() / 10.0),
         "full": card.coverage >= 0.9995,
+        "some": share > 0.0,
         "arc": format!("{:.1} {:.1}", circumference * share, circumference),
         "coverageArc": format!("{:.1} {:.1}", 2.0 * std::f64::consts::PI * 53.0 * card.coverage, 2.0 * std::f64::consts::PI * 53.0),
         "rows": rows,
@@ -326,7 +353,7 @@ fn step(it: &StepStory, zero: Timestamp, now: Timestamp) -> Value {
         it.lost.iter().map(|(at, target, detail)| format!("{}: {target} was removed by someone else: {detail}", words::offset(*at, zero))).collect();
     json!({
         "id": it.info.id,
-        "kind": words::step_kind(it.info.kind),
+        "kind": if it.info.name == words::step_kind(it.info.kind) { "" } else { words::step_kind(it.info.kind) },
         "name": it.info.name,
         "summary": it.info.summary,
         "asked": it.asked.as_ref().map(|(role, instruction)| format!("{role}: {instruction}")),
