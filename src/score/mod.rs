@@ -30,7 +30,7 @@ mod severity;
 mod stream;
 mod target;
 mod verdict;
-pub mod words;
+mod words;
 
 #[cfg(test)]
 mod bank;
