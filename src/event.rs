@@ -388,6 +388,8 @@ impl Phase {
 pub enum StopReason {
     /// The hold is over: the normal end.
     HoldOver,
+    /// `firedrill resume` or `sweep` of a run that died.
+    Resumed,
     /// A step could not be done.
     StepFailed,
     /// An `abortWhen` condition held.
@@ -406,8 +408,6 @@ pub enum StopReason {
     Signal,
     /// Second signal.
     SecondSignal,
-    /// `firedrill resume` of a run that died.
-    Resumed,
 }
 
 /// One reading of an objective's probe.

@@ -22,6 +22,10 @@ pub const NAMES: &[&str] = &[
     "journal.abort.after",
     "journal.abandon.before",
     "journal.abandon.after",
+    "inject.before",
+    "inject.after",
+    "undo.before",
+    "undo.after",
 ];
 
 /// A failpoint was told to fail here.

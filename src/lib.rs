@@ -33,7 +33,7 @@
 //! journal  -> clock event failpoint fault
 //! plan     -> clock event drill fault
 //! score    -> clock event exit
-//! engine   -> clock event exit drill plan fault probe journal score failpoint
+//! engine   -> clock event exit failpoint drill plan fault probe journal score
 //! report   -> clock event exit score
 //! sandbox  -> clock drill gateway
 //! cli      -> *

@@ -1,20 +1,130 @@
-//! `firedrill plan`.
+//! `firedrill plan`: what a drill would touch, and why it might be refused. Reads only.
 
+use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::Context;
+use super::prepare::{Prepared, prepare};
+use super::session::say;
+use crate::drill::diagnostic::printable;
+use crate::drill::text::DurationText;
+use crate::event::StepKind;
 use crate::exit::Exit;
+use crate::fault::Expiry;
+use crate::plan::PlannedStep;
 
-/// Show what a drill would touch; reads only
+/// Show what a drill would touch, and every reason to refuse it; reads only
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// Drill file
+    /// Drill file, or FILE#name
     pub drill: PathBuf,
+
+    /// Where it would run: FILE, FILE#name, or sandbox[:variant]
+    #[arg(long, value_name = "ENV")]
+    pub env: String,
+
+    /// How the plan is told
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How the plan is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: Plan) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(_context: &Context, args: Plan) -> Exit {
+    let prepared = match prepare(&args.drill, &args.env, false).await {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    say(&match args.format {
+        Format::Text => text(&prepared),
+        Format::Json => as_json(&prepared),
+    });
+    let exit = match prepared.refusals.as_slice() {
+        [] => Exit::Passed,
+        refusals if refusals.iter().all(|refusal| refusal.unreachable) => Exit::Unreachable,
+        _ => Exit::Refused,
+    };
+    prepared.opened.close().await;
+    exit
+}
+
+fn text(prepared: &Prepared) -> String {
+    let started = &prepared.setup.started;
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{} in {}: {}", started.drill, started.environment, printable(&started.summary));
+    let _ = writeln!(out, "fails {}; must survive: {}", started.failed_region, started.surviving_regions.join(", "));
+    let _ = writeln!(
+        out,
+        "baseline {}, hold {}, undo begins at the latest {} after the first mutation\n",
+        DurationText(prepared.setup.baseline),
+        DurationText(*started.hold),
+        DurationText(*started.undo_by)
+    );
+    for step in &prepared.setup.plan.steps {
+        step_text(&mut out, step);
+    }
+    let _ = writeln!(out, "\nobjectives");
+    for objective in &started.objectives {
+        let _ = writeln!(out, "  {:<16} {} every {}", objective.id, printable(&objective.probe), DurationText(*objective.interval));
+    }
+    for warning in &prepared.setup.plan.warnings {
+        let _ = writeln!(out, "\nwarning: {}", printable(warning));
+    }
+    for refusal in &prepared.refusals {
+        let _ = writeln!(out, "\nrefused: {}", printable(&refusal.to_string()));
+    }
+    let targets: usize = prepared.setup.plan.steps.iter().map(|step| step.records.len()).sum();
+    let verdict = if prepared.refusals.is_empty() { "the drill may run" } else { "the drill would be refused" };
+    let _ = writeln!(out, "\n{targets} target(s); {verdict}; nothing was touched");
+    out
+}
+
+fn step_text(out: &mut String, step: &PlannedStep) {
+    let after = if step.after.is_empty() { String::new() } else { format!(" after {}", step.after.join(", ")) };
+    let kind = match step.kind {
+        StepKind::Fault => "fault ",
+        StepKind::Action => "action ",
+        StepKind::Manual | StepKind::Wait | StepKind::Check => "",
+    };
+    let _ = writeln!(out, "step {}{after}: {kind}{} (limit {})", step.id, step.name, DurationText(step.limit));
+    if !step.summary.is_empty() {
+        let _ = writeln!(out, "  {}", printable(&step.summary));
+    }
+    for (record, by_hand) in step.records.iter().zip(&step.by_hand) {
+        let expiry = step.expiry.map_or("", Expiry::text);
+        let _ = writeln!(out, "  touches {} ({expiry})", record.target);
+        for command in &by_hand.undo {
+            let _ = writeln!(out, "    by hand, to undo: {command}");
+        }
+    }
+}
+
+fn as_json(prepared: &Prepared) -> String {
+    let started = &prepared.setup.started;
+    let value = json!({
+        "drill": started.drill,
+        "environment": started.environment,
+        "mayRun": prepared.refusals.is_empty(),
+        "baseline": crate::clock::Span(prepared.setup.baseline),
+        "hold": started.hold,
+        "undoBy": started.undo_by,
+        "steps": started.steps,
+        "targets": started.plan.targets,
+        "objectives": started.objectives,
+        "warnings": prepared.setup.plan.warnings,
+        "refusals": prepared.refusals.iter().map(|refusal| json!({"step": refusal.step, "reason": refusal.reason})).collect::<Vec<_>>(),
+    });
+    serde_json::to_string_pretty(&value).unwrap_or_default()
 }

@@ -1,18 +1,91 @@
-//! `firedrill resume`.
+//! `firedrill resume`: finishes the undo of a run whose process died.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::Context;
+use super::session::{Telling, conclude, listen, report_dir, say};
+use super::{Context, fail};
+use crate::clock::Clock;
+use crate::drill::spec::EnvironmentSpec;
+use crate::engine::control::Control;
+use crate::engine::recovery::{self, RecoveryError};
+use crate::engine::{Answer, People, World};
 use crate::exit::Exit;
+use crate::fault::registry::Registry;
+use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, JournalError};
+use crate::probe::open::Opener;
 
-/// Finish the undo of a run that died; never continues a drill
+/// Finish the undo of a run that died; never continues a drill: its verdict is aborted
 #[derive(Debug, Args)]
 pub struct Resume {
-    /// Run id, or a unique prefix
+    /// Run id, or a unique prefix (`firedrill status` lists them)
     pub run: String,
+
+    /// Folder of the report [default: reports/RUN in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub report_dir: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: Resume) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(context: &Context, args: Resume) -> Exit {
+    match resume(context, &args).await {
+        Ok(exit) => exit,
+        Err(RecoveryError::Journal(error @ JournalError::NoSuchRun(_))) => {
+            fail(Exit::Usage, format!("{error}; `firedrill sweep --env FILE` finds what is in place without the journal"))
+        }
+        Err(error) => fail(Exit::Refused, error),
+    }
+}
+
+async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError> {
+    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())?.map(Arc::new) else {
+        return Err(JournalError::NoSuchRun(args.run.clone()).into());
+    };
+    let found = journal.run(&args.run).await?;
+    let run = found.header.run.clone();
+    let _claim = journal.claim(&run).await?;
+    // Read again under the claim: the run may have ended meanwhile.
+    let summary = journal.run(&run).await?;
+    if summary.end.is_some() && summary.open_records == 0 {
+        say(&format!("run {run} is over and has nothing in place"));
+        return Ok(Exit::Passed);
+    }
+    let environment: EnvironmentSpec = match summary.header.environment_document.get("spec").cloned() {
+        Some(spec) => serde_json::from_value(spec).map_err(RecoveryError::Document)?,
+        None => EnvironmentSpec::default(),
+    };
+    let clock = Clock::system();
+    let (control, controlled) = Control::new();
+    if let Err(error) = listen(&control, clock) {
+        return Ok(fail(Exit::Internal, format!("cannot listen for signals: {error}")));
+    }
+    let dir = report_dir(args.report_dir.as_deref(), journal.dir(), &run);
+    let telling = Telling::start(clock);
+    let world = world(clock, journal.clone(), &environment);
+    let outcome = recovery::resume(world, summary, controlled, telling.sinks.clone()).await;
+    telling.finish().await;
+    Ok(conclude(&outcome?, &dir))
+}
+
+/// The world of a recovery: no person is asked anything.
+pub fn world(clock: Clock, journal: Arc<dyn Journal>, environment: &EnvironmentSpec) -> World {
+    World {
+        clock,
+        journal,
+        kinds: Arc::new(Registry::new(environment)),
+        probes: Arc::new(Opener::new(environment, clock)),
+        people: Arc::new(Nobody),
+    }
+}
+
+struct Nobody;
+
+#[async_trait::async_trait]
+impl People for Nobody {
+    async fn ask(&self, _step: &str, _role: &str, _instruction: &str, _limit: crate::clock::Timestamp) -> Answer {
+        Answer::Failed("a recovery asks nobody".to_owned())
+    }
 }

@@ -1,20 +1,112 @@
-//! `firedrill run`.
+//! `firedrill run`: the whole drill, from the baseline to the report.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::Context;
+use super::people::{Terminal, Unattended};
+use super::prepare::{Prepared, prepare, refuse};
+use super::session::{Telling, conclude, listen, report_dir, warn};
+use super::{Context, fail};
+use crate::engine::control::Control;
+use crate::engine::{World, runner};
 use crate::exit::Exit;
+use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, JournalError};
 
-/// Run a drill, undo it, score it
+/// Run a drill: watch the steady state, inject, hold, undo everything, score it, write the report
+///
+/// Ctrl-C (or SIGTERM, SIGHUP, `firedrill abort`) stops it: nothing more is injected, everything is undone in order. A second Ctrl-C lifts every fault at
+/// once and leaves actions in place; a third leaves at once and names what is still in place.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Drill file
+    /// Drill file, or FILE#name
     pub drill: PathBuf,
+
+    /// Where it runs: FILE, FILE#name, or sandbox[:no-failover|:deaf-probe], which is started in this command
+    #[arg(long, value_name = "ENV")]
+    pub env: String,
+
+    /// Folder of report.html, report.json and events.jsonl [default: reports/RUN in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub report_dir: Option<PathBuf>,
+
+    /// Confirm a manual step in advance; may be given more than once
+    #[arg(long, value_name = "STEP")]
+    pub confirm: Vec<String>,
+
+    /// What manual steps do when nobody is at the terminal
+    #[arg(long, value_name = "POLICY")]
+    pub unattended: Option<Unattended>,
+
+    /// Leave actions (the evacuation) in place on purpose; they are recorded as kept
+    #[arg(long)]
+    pub skip_failback: bool,
 }
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: Run) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(context: &Context, args: Run) -> Exit {
+    let prepared = match prepare(&args.drill, &args.env, args.skip_failback).await {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    let (exit, opened) = run_prepared(context, &args, prepared).await;
+    opened.close().await;
+    exit
+}
+
+async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exit, super::environment::Opened) {
+    let Prepared { run, opened, kinds, probes, clock, setup, refusals } = prepared;
+    let people = match Terminal::new(&setup.drill, &args.confirm, args.unattended) {
+        Ok(people) => people,
+        Err(error) => return (fail(Exit::Usage, error), opened),
+    };
+    if !refusals.is_empty() {
+        return (refuse(&refusals), opened);
+    }
+    let journal = match Sqlite::open_default(context.state_dir.as_deref()) {
+        Ok(journal) => Arc::new(journal),
+        Err(error) => return (fail(Exit::Refused, error), opened),
+    };
+    if !opened.embedded()
+        && let Err(error) = others(journal.as_ref(), &setup.header.environment).await
+    {
+        return (fail(Exit::Refused, error), opened);
+    }
+    let (control, controlled) = Control::new();
+    if let Err(error) = listen(&control, clock) {
+        return (fail(Exit::Internal, format!("cannot listen for signals: {error}")), opened);
+    }
+    let _claim = match journal.claim(&run).await {
+        Ok(claim) => claim,
+        Err(error) => return (fail(Exit::Refused, error), opened),
+    };
+    let dir = report_dir(args.report_dir.as_deref(), journal.dir(), &run);
+    let telling = Telling::start(clock);
+    let world = World { clock, journal: journal.clone(), kinds, probes, people: Arc::new(people) };
+    let outcome = runner::run(world, setup, controlled, telling.sinks.clone()).await;
+    telling.finish().await;
+    match outcome {
+        Ok(outcome) => (conclude(&outcome, &dir), opened),
+        Err(error) => {
+            warn("nothing was touched");
+            (fail(Exit::Refused, error), opened)
+        }
+    }
+}
+
+/// One run at a time in an environment, and none on top of what an earlier one left: limits and prior states would not mean what they say.
+async fn others(journal: &dyn Journal, environment: &str) -> Result<(), JournalError> {
+    for other in journal.runs().await?.into_iter().filter(|other| other.header.environment == environment) {
+        let run = &other.header.run;
+        if other.alive {
+            return Err(JournalError::Busy(format!("run {run} is going on in '{environment}'; wait for it, or `firedrill abort {run}`")));
+        }
+        if other.open_records > 0 {
+            let open = other.open_records;
+            return Err(JournalError::Busy(format!("run {run} has {open} unreverted target(s) in '{environment}'; `firedrill resume {run}` first")));
+        }
+    }
+    Ok(())
 }

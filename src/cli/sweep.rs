@@ -1,19 +1,121 @@
-//! `firedrill sweep`.
+//! `firedrill sweep`: finds what is in place without the journal, by marks alone, and undoes it when asked.
+
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
-use super::Context;
+use super::environment::load_environment;
+use super::resume::world;
+use super::session::{Telling, conclude, listen, report_dir, say, warn};
+use super::{Context, fail};
+use crate::clock::Clock;
+use crate::drill::load::Options;
+use crate::drill::spec::{DrillSpec, Environment};
+use crate::drill::{bind, load};
+use crate::engine::control::Control;
+use crate::engine::recovery::{self, Leftover, RecoveryError};
 use crate::exit::Exit;
+use crate::journal::Journal;
+use crate::journal::sqlite::Sqlite;
 
-/// Find what is left in place without the journal, by marks alone; --apply undoes it
+/// Find what firedrill left in an environment, without the journal, by the marks in it alone; --apply undoes it
+///
+/// A dry run unless --apply is given. Exit 7 while something is in place.
 #[derive(Debug, Args)]
 pub struct Sweep {
     /// Environment file, or FILE#name
-    #[arg(long)]
+    #[arg(long, value_name = "ENV")]
     pub env: String,
+
+    /// Undo what is found
+    #[arg(long)]
+    pub apply: bool,
+
+    /// The drill that left it: its regionHealthy gates fail-back; without it actions stay and are named
+    #[arg(long, value_name = "FILE")]
+    pub drill: Option<PathBuf>,
+
+    /// Folder of the reports [default: reports/RUN in the state directory]
+    #[arg(long, value_name = "DIR")]
+    pub report_dir: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub async fn run(_context: &Context, _args: Sweep) -> Exit {
-    super::fail(Exit::Internal, "not built yet")
+pub async fn run(context: &Context, args: Sweep) -> Exit {
+    let environment = match load_environment(&args.env, &Options::default()) {
+        Ok(environment) => environment,
+        Err(found) => return tell(&found),
+    };
+    let drill = match args.drill.as_ref().map(|file| load::load_drill(file).and_then(|drill| bind(&drill, &environment))).transpose() {
+        Ok(drill) => drill.map_or_else(DrillSpec::default, |drill| drill.spec),
+        Err(found) => return tell(&found),
+    };
+    match sweep(context, &args, environment, drill).await {
+        Ok(exit) => exit,
+        Err(error @ RecoveryError::Search { .. }) => fail(Exit::Unreachable, error),
+        Err(error) => fail(Exit::Refused, error),
+    }
+}
+
+fn tell(found: &[crate::drill::diagnostic::Diagnostic]) -> Exit {
+    found.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
+    Exit::Usage
+}
+
+async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill: DrillSpec) -> Result<Exit, RecoveryError> {
+    let journal = Arc::new(Sqlite::open_default(context.state_dir.as_deref())?);
+    let clock = Clock::system();
+    let world = world(clock, journal.clone(), &environment.spec);
+    let leftovers = recovery::search(&world).await?;
+    if leftovers.is_empty() {
+        say(&format!("nothing of firedrill's is in place in '{}'", environment.metadata.name));
+        return Ok(Exit::Passed);
+    }
+    leftovers.iter().for_each(list);
+    if !args.apply {
+        say("dry run; add --apply to undo it");
+        return Ok(Exit::StillInPlace);
+    }
+    let mut worst = Exit::Passed;
+    for leftover in leftovers {
+        let run = leftover.run.clone();
+        let _claim = match journal.claim(&run).await {
+            Ok(claim) => claim,
+            Err(error) => {
+                warn(&format!("{error}; left as it is"));
+                worst = Exit::StillInPlace;
+                continue;
+            }
+        };
+        // Each run is an undo of its own: a signal asks it to hurry, not the next one.
+        let (control, controlled) = Control::new();
+        if let Err(error) = listen(&control, clock) {
+            return Ok(fail(Exit::Internal, format!("cannot listen for signals: {error}")));
+        }
+        let telling = Telling::start(clock);
+        let where_ = (environment.metadata.name.clone(), environment.spec.clone());
+        let outcome = recovery::sweep(world.clone(), leftover, drill.clone(), where_, controlled, telling.sinks.clone()).await;
+        telling.finish().await;
+        let exit = conclude(&outcome?, &report_dir(args.report_dir.as_deref(), journal.dir(), &run));
+        // An undone run is what was asked for: only what is left, or someone else's, is news.
+        worst = match (worst, exit) {
+            (_, Exit::StillInPlace) | (Exit::StillInPlace, _) => Exit::StillInPlace,
+            (_, Exit::Drifted) | (Exit::Drifted, _) => Exit::Drifted,
+            _ => worst,
+        };
+    }
+    Ok(worst)
+}
+
+fn list(leftover: &Leftover) {
+    let known = match &leftover.known {
+        Some(summary) if summary.alive => "going on now in another process",
+        Some(_) => "in the journal: `firedrill resume` would undo it too",
+        None => "not in this journal",
+    };
+    say(&format!("run {} ({known}):", leftover.run));
+    for record in &leftover.records {
+        say(&format!("  {}  {}  step '{}'  gone by itself by {}", record.target, record.kind, record.step, record.undo_by));
+    }
 }

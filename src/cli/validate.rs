@@ -51,7 +51,7 @@ pub async fn run(_context: &Context, args: Validate) -> Exit {
     let options = Options { allow_unknown_region: args.allow_unknown_region };
     let mut loaded = load_paths(&args.paths, &options);
     if let Some(env) = &args.env {
-        match environment::load_environment_with(env, &options) {
+        match environment::load_environment(env, &options) {
             Ok(environment) => {
                 let found = loaded.drills.iter().filter_map(|drill| bind(drill, &environment).err()).flatten().collect::<Vec<_>>();
                 loaded.diagnostics.extend(found);

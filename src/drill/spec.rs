@@ -22,7 +22,7 @@ pub struct Metadata {
 }
 
 /// *What* is rehearsed. Carries no account, cluster or URL.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DrillSpec {
     /// One line: what the drill shows.

@@ -62,8 +62,8 @@ pub struct Record {
     pub run: String,
     /// Step id.
     pub step: String,
-    /// Position of the step in dependency order; undo goes from high to low.
-    pub rank: u32,
+    /// Every step, direct or not, that this one came after: undone only when those that came after it are.
+    pub after: Vec<String>,
     /// Kind of fault or action.
     pub kind: String,
     /// True for actions: undone as fail-back, after every fault.

@@ -1,1 +1,271 @@
-//! What a drill will touch: resolved targets, blast radius, reasons to refuse.
+//! What a drill will touch: frozen targets, prior state, blast radius, reasons to refuse. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
+use crate::event::{Phase, PlanInfo, StepInfo, StepKind, TargetInfo};
+use crate::fault::params::FaultSpec;
+use crate::fault::{ByHand, Expiry, Kind, KindError, KindSource, RECORD_VERSION, Record};
+
+/// What a drill will touch.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// The steps, in file order.
+    pub steps: Vec<PlannedStep>,
+    /// Undo has begun by then; faults with a deadline of their own are gone by then.
+    pub undo_by: Timestamp,
+    /// Reasons not to run; none may be ignored.
+    pub refusals: Vec<Refusal>,
+    /// What people should know before they run it.
+    pub warnings: Vec<String>,
+}
+
+/// A reason not to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The step it concerns.
+    pub step: Option<String>,
+    /// One sentence.
+    pub reason: String,
+    /// The platform could not be asked.
+    pub unreachable: bool,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.step {
+            Some(step) => write!(f, "step '{step}': {}", self.reason),
+            None => f.write_str(&self.reason),
+        }
+    }
+}
+
+/// A step, resolved.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedStep {
+    /// Step id.
+    pub id: String,
+    /// What it is.
+    pub kind: StepKind,
+    /// Kind of fault or action, or `manual`, `wait`, `check`.
+    pub name: String,
+    /// Its parameters, for people.
+    pub summary: String,
+    /// Steps it waits for.
+    pub after: Vec<String>,
+    /// Its limit, given or its kind's.
+    pub limit: Duration,
+    /// Its frozen targets.
+    pub records: Vec<Record>,
+    /// How each target's fault goes away when firedrill is dead.
+    pub expiry: Option<Expiry>,
+    /// How a person does it by hand, one for each record.
+    pub by_hand: Vec<ByHand>,
+}
+
+/// Resolves a bound drill against an environment. `begin` is when the first mutation may come; `run` names what is made.
+pub async fn resolve(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, kinds: &dyn KindSource, begin: Timestamp) -> Plan {
+    let mut plan = Plan { undo_by: begin.plus(*drill.undo_by), ..Plan::default() };
+    for step in &drill.steps {
+        let planned = plan_step(run, drill, environment, kinds, step, &mut plan).await;
+        plan.steps.push(planned);
+    }
+    refuse_overlaps(&mut plan);
+    refuse_blast_radius(drill, environment, &mut plan);
+    plan
+}
+
+async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, kinds: &dyn KindSource, step: &Step, plan: &mut Plan) -> PlannedStep {
+    let (kind, name, summary, limit) = describe(step);
+    let limit_of = |own: Duration| step.limit.map_or(own, |limit| *limit);
+    let mut planned = PlannedStep {
+        id: step.id.clone(),
+        kind,
+        name,
+        summary,
+        after: step.after.clone(),
+        limit: limit_of(limit),
+        records: Vec::new(),
+        expiry: None,
+        by_hand: Vec::new(),
+    };
+    if !matches!(kind, StepKind::Fault | StepKind::Action) {
+        return planned;
+    }
+    let mut refuse = |error: &KindError| {
+        let unreachable = matches!(error, KindError::Unreachable(_));
+        plan.refusals.push(Refusal { step: Some(step.id.clone()), reason: error.to_string(), unreachable });
+    };
+    if kind == StepKind::Fault && !environment.allow.faults.contains(&planned.name) {
+        refuse(&KindError::Refused(format!("the environment does not allow fault '{}'; add it to allow.faults", planned.name)));
+    }
+    let opened = match kinds.for_step(drill, step) {
+        Ok(opened) => opened,
+        Err(error) => {
+            refuse(&error);
+            return planned;
+        }
+    };
+    planned.limit = limit_of(opened.default_limit());
+    planned.expiry = Some(opened.expiry());
+    if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
+        refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
+    }
+    match targets(run, drill, step, opened.as_ref(), plan.undo_by).await {
+        Ok(records) if records.is_empty() => refuse(&KindError::Refused("matched 0 targets".to_owned())),
+        Ok(records) => {
+            planned.by_hand = records.iter().map(|record| opened.by_hand(record)).collect();
+            planned.records = records;
+        }
+        Err(error) => refuse(&error),
+    }
+    for record in planned.records.iter().filter(|record| record.phase == Phase::Noop) {
+        plan.warnings.push(format!("step '{}': {} is already in the fault state; it is left as it is", step.id, record.target));
+    }
+    planned
+}
+
+async fn targets(run: &str, drill: &DrillSpec, step: &Step, kind: &dyn Kind, undo_by: Timestamp) -> Result<Vec<Record>, KindError> {
+    let mut records = Vec::new();
+    for target in kind.resolve(run).await? {
+        let prepared = kind.prepare(run, &target, undo_by).await?;
+        records.push(Record {
+            version: RECORD_VERSION,
+            run: run.to_owned(),
+            step: step.id.clone(),
+            after: predecessors(drill, &step.id),
+            kind: kind.name().to_owned(),
+            action: step.action.is_some(),
+            keep: step.keep,
+            target,
+            prior: prepared.prior,
+            ours: prepared.ours,
+            invert: kind.invert(),
+            companions: prepared.companions,
+            undo_by,
+            phase: if prepared.noop { Phase::Noop } else { Phase::Planned },
+        });
+    }
+    Ok(records)
+}
+
+/// Every step, direct or not, that `step` comes after.
+fn predecessors(drill: &DrillSpec, step: &str) -> Vec<String> {
+    let after: BTreeMap<&str, &[String]> = drill.steps.iter().map(|step| (step.id.as_str(), step.after.as_slice())).collect();
+    let mut found = BTreeSet::new();
+    let mut open = vec![step];
+    while let Some(id) = open.pop() {
+        for before in after.get(id).copied().unwrap_or_default() {
+            if found.insert(before.clone()) {
+                open.push(before);
+            }
+        }
+    }
+    found.into_iter().collect()
+}
+
+fn describe(step: &Step) -> (StepKind, String, String, Duration) {
+    let parameters = |value: Option<serde_json::Value>| {
+        let inner = value.and_then(|value| value.as_object().and_then(|map| map.values().next().cloned()));
+        inner.map_or_else(String::new, |inner| inner.to_string())
+    };
+    if let Some(fault) = &step.fault {
+        let name = fault.one().map_or("", |kind| kind.name());
+        return (StepKind::Fault, name.to_owned(), parameters(serde_json::to_value(fault).ok()), Duration::ZERO);
+    }
+    if let Some(action) = &step.action {
+        let name = action.one().map_or("", |kind| kind.name());
+        return (StepKind::Action, name.to_owned(), parameters(serde_json::to_value(action).ok()), Duration::ZERO);
+    }
+    if let Some(manual) = &step.manual {
+        return (StepKind::Manual, "manual".to_owned(), format!("{}: {}", manual.role, manual.instruction), *manual.limit);
+    }
+    if let Some(wait) = &step.wait {
+        return (StepKind::Wait, "wait".to_owned(), format!("for {}", wait.duration), *wait.duration);
+    }
+    let limit = step.check.as_ref().map_or(Duration::ZERO, |check| *check.limit);
+    let summary = step.check.as_ref().map_or_else(String::new, |check| parameters(serde_json::to_value(&check.probe).ok()));
+    (StepKind::Check, "check".to_owned(), summary, limit)
+}
+
+/// Two steps may not own the same target: the later one would record the earlier one's fault as its prior state.
+fn refuse_overlaps(plan: &mut Plan) {
+    let mut owner = BTreeMap::new();
+    let mut refusals = Vec::new();
+    for step in &plan.steps {
+        for record in &step.records {
+            if let Some(first) = owner.insert(record.target.clone(), step.id.clone()) {
+                let reason = format!("steps '{first}' and '{}' both change {}", step.id, record.target);
+                refusals.push(Refusal { step: Some(step.id.clone()), reason, unreachable: false });
+            }
+        }
+    }
+    plan.refusals.extend(refusals);
+}
+
+fn refuse_blast_radius(drill: &DrillSpec, environment: &EnvironmentSpec, plan: &mut Plan) {
+    let limits = [("drill", drill.limits.as_ref()), ("environment", environment.limits.as_ref())];
+    let mut by_kind: BTreeMap<&str, usize> = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.kind == StepKind::Fault) {
+        *by_kind.entry(&step.name).or_default() += step.records.iter().filter(|record| record.phase != Phase::Noop).count();
+    }
+    let regions = failed_regions(drill);
+    let mut refusals = Vec::new();
+    for (whose, limits) in limits {
+        let Some(limits) = limits else { continue };
+        for (kind, count) in &by_kind {
+            if limits.max_targets.is_some_and(|most| *count > most as usize) {
+                refusals.push(format!("would touch {count} targets with {kind}; limits.maxTargets of the {whose} is {}", limits.max_targets.unwrap_or(0)));
+            }
+        }
+        if limits.max_regions.is_some_and(|most| regions.len() > most as usize) {
+            let names: Vec<&str> = regions.iter().map(String::as_str).collect();
+            refusals.push(format!("would fail {} regions ({}); limits.maxRegions of the {whose} is {}", regions.len(), names.join(", "), limits.max_regions.unwrap_or(0)));
+        }
+    }
+    plan.refusals.extend(refusals.into_iter().map(|reason| Refusal { step: None, reason, unreachable: false }));
+}
+
+fn failed_regions(drill: &DrillSpec) -> BTreeSet<String> {
+    let named = |fault: &FaultSpec| {
+        let value = serde_json::to_value(fault).ok()?;
+        let parameters = value.as_object()?.values().next()?;
+        Some(parameters.get("region")?.as_str()?.to_owned())
+    };
+    (drill.steps.iter()).filter_map(|step| step.fault.as_ref()).map(|fault| named(fault).unwrap_or_else(|| drill.failed_region.clone())).collect()
+}
+
+impl Plan {
+    /// The plan as the event stream carries it.
+    #[must_use]
+    pub fn info(&self) -> PlanInfo {
+        let target = |step: &PlannedStep, record: &Record, by_hand: &ByHand| TargetInfo {
+            step: step.id.clone(),
+            target: record.target.to_string(),
+            prior: record.prior.clone(),
+            ours: record.ours.clone(),
+            expiry: if record.action { "never: an action" } else { step.expiry.map_or("", Expiry::text) }.to_owned(),
+            noop: record.phase == Phase::Noop,
+            undo_by_hand: by_hand.undo.clone(),
+        };
+        let targets = self.steps.iter().flat_map(|step| step.records.iter().zip(&step.by_hand).map(move |(record, by_hand)| target(step, record, by_hand)));
+        PlanInfo { targets: targets.collect(), warnings: self.warnings.clone() }
+    }
+
+    /// The steps as the event stream carries them.
+    #[must_use]
+    pub fn step_infos(&self) -> Vec<StepInfo> {
+        let info = |step: &PlannedStep| StepInfo {
+            id: step.id.clone(),
+            kind: step.kind,
+            name: step.name.clone(),
+            summary: step.summary.clone(),
+            after: step.after.clone(),
+            limit: step.limit.into(),
+        };
+        self.steps.iter().map(info).collect()
+    }
+}
+

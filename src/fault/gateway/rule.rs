@@ -263,7 +263,7 @@ impl GatewayRule {
             version: RECORD_VERSION,
             run: rule.run.clone(),
             step: rule.step.clone(),
-            rank: 0,
+            after: Vec::new(),
             kind: self.flavor.name.to_owned(),
             action: false,
             keep: false,

@@ -1,0 +1,184 @@
+//! From two flags to a run that is ready: load, bind, open, resolve, refuse.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::environment::{OpenError, Opened};
+use super::session::warn;
+use crate::clock::{Clock, Timestamp};
+use crate::drill::diagnostic::Diagnostic;
+use crate::drill::spec::Drill;
+use crate::drill::{bind, freeze, load};
+use crate::engine::runner::{Setup, objective_infos};
+use crate::event::{Health, ObjectiveInfo, RunStarted};
+use crate::exit::Exit;
+use crate::fault::registry::Registry;
+use crate::journal::RunHeader;
+use crate::plan::{self, Plan, Refusal};
+use crate::probe::ProbeSource;
+use crate::probe::open::Opener;
+use crate::probe::params::ProbeSpec;
+use crate::probe::watch::read_once;
+use crate::sandbox;
+
+/// The shortest baseline by default, and how many readings of the slowest objective it holds at least.
+const BASELINE: (Duration, u32) = (Duration::from_secs(10), 5);
+/// Longest that a `haltWhen` condition is waited for.
+const HALT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A drill, bound to an environment and resolved against it.
+pub struct Prepared {
+    /// Run id.
+    pub run: String,
+    /// The environment, and the sandbox behind it.
+    pub opened: Opened,
+    /// Faults and actions.
+    pub kinds: Arc<Registry>,
+    /// Signals.
+    pub probes: Arc<Opener>,
+    /// Time.
+    pub clock: Clock,
+    /// What the engine needs.
+    pub setup: Setup,
+    /// Why the run may not start.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Loads, binds, opens and resolves. Prints what is wrong; nothing is mutated.
+///
+/// # Errors
+/// The exit code of whatever is wrong with the files or the sandbox. Guards that refuse are in [`Prepared::refusals`].
+pub async fn prepare(file: &Path, env: &str, skip_failback: bool) -> Result<Prepared, Exit> {
+    let drill = load::load_drill(file).map_err(|found| tell(&found))?;
+    let opened = Opened::open(env).await.map_err(|error| match error {
+        OpenError::Invalid(found) => tell(&found),
+        OpenError::Sandbox(error) => super::fail(Exit::Unreachable, error),
+    })?;
+    let bound = match bind(&drill, &opened.environment) {
+        Ok(bound) => bound,
+        Err(found) => {
+            opened.close().await;
+            return Err(tell(&found));
+        }
+    };
+    Ok(resolve(drill.value, bound, opened, skip_failback).await)
+}
+
+fn tell(found: &[Diagnostic]) -> Exit {
+    for diagnostic in found {
+        eprintln!("{diagnostic}");
+    }
+    Exit::Usage
+}
+
+async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool) -> Prepared {
+    let run = ulid::Ulid::generate().to_string();
+    let clock = Clock::system();
+    let (spec, environment) = (&bound.spec, &opened.environment.spec);
+    let kinds = Arc::new(Registry::new(environment));
+    let probes = Arc::new(Opener::new(environment, clock));
+    let objectives = objective_infos(spec, probes.as_ref(), &run);
+    let baseline = spec.baseline.map_or_else(|| default_baseline(&objectives), |length| *length);
+    let now = clock.now();
+    let mut plan = plan::resolve(&run, spec, environment, kinds.as_ref(), now.plus(baseline)).await;
+    let mut refusals = std::mem::take(&mut plan.refusals);
+    refusals.extend(freeze::active(&environment.freezes, now).map(|frozen| refusal(frozen.to_string())));
+    refusals.extend(unreadable_probes(&bound, &opened, probes.as_ref(), &run));
+    for halt in &environment.halt_when {
+        refusals.extend(halted(&clock, &halt.id, &halt.probe, halt.timeout.map(|t| *t), probes.as_ref(), &run).await);
+    }
+    let environment_hash = hash(&sandbox::hash_basis(&opened.environment));
+    let setup = Setup {
+        header: header(&run, &bound, &opened, now),
+        started: started(&run, &drill, &bound, &opened, objectives, &plan, environment_hash),
+        drill: bound.spec,
+        environment: opened.environment.spec.clone(),
+        plan,
+        baseline,
+        skip_failback,
+    };
+    Prepared { run, kinds, probes, clock, setup, refusals, opened }
+}
+
+fn default_baseline(objectives: &[ObjectiveInfo]) -> Duration {
+    let slowest = objectives.iter().map(|objective| *objective.interval).max().unwrap_or_default();
+    BASELINE.0.max(slowest * BASELINE.1)
+}
+
+fn refusal(reason: String) -> Refusal {
+    Refusal { step: None, reason, unreachable: false }
+}
+
+/// Probes that this build cannot read, or that lead where no probe may go.
+fn unreadable_probes(drill: &Drill, opened: &Opened, probes: &Opener, run: &str) -> Vec<Refusal> {
+    let objectives = drill.spec.objectives.iter().map(|objective| (format!("objective '{}'", objective.id), &objective.probe));
+    let checks = drill.spec.steps.iter().filter_map(|step| Some((format!("step '{}'", step.id), &step.check.as_ref()?.probe)));
+    let region = drill.spec.region_healthy.iter().map(|gate| ("regionHealthy".to_owned(), &gate.probe));
+    let halts = opened.environment.spec.halt_when.iter().map(|halt| (format!("haltWhen '{}'", halt.id), &halt.probe));
+    let all = objectives.chain(checks).chain(region).chain(halts);
+    all.filter_map(|(whose, probe)| Some(refusal(format!("{whose}: {}", probes.open(probe, run).err()?)))).collect()
+}
+
+/// A condition that is true, or cannot be read, refuses: nobody knows that it is safe to start.
+async fn halted(clock: &Clock, id: &str, probe: &ProbeSpec, timeout: Option<Duration>, probes: &Opener, run: &str) -> Option<Refusal> {
+    let probe = probes.open(probe, run).ok()?;
+    let (_, _, reading) = read_once(clock, probe.as_ref(), timeout.unwrap_or(HALT_TIMEOUT)).await;
+    let detail = reading.detail.unwrap_or_default();
+    match reading.health {
+        Health::Good => Some(refusal(format!("haltWhen '{id}' of the environment is true"))),
+        Health::Unknown => Some(refusal(format!("haltWhen '{id}' of the environment cannot be read: {detail}"))),
+        Health::Bad => None,
+    }
+}
+
+fn header(run: &str, bound: &Drill, opened: &Opened, started: Timestamp) -> RunHeader {
+    RunHeader {
+        run: run.to_owned(),
+        drill: bound.metadata.name.clone(),
+        environment: opened.environment.metadata.name.clone(),
+        drill_document: serde_json::to_value(bound).unwrap_or_default(),
+        environment_document: serde_json::to_value(&opened.environment).unwrap_or_default(),
+        started,
+    }
+}
+
+fn started(run: &str, drill: &Drill, bound: &Drill, opened: &Opened, objectives: Vec<ObjectiveInfo>, plan: &Plan, environment_hash: String) -> RunStarted {
+    let spec = &bound.spec;
+    RunStarted {
+        run: run.to_owned(),
+        firedrill: env!("CARGO_PKG_VERSION").to_owned(),
+        drill: bound.metadata.name.clone(),
+        summary: spec.summary.clone(),
+        owner: spec.owner.clone(),
+        hypothesis: spec.hypothesis.clone(),
+        failed_region: spec.failed_region.clone(),
+        surviving_regions: spec.surviving_regions.clone(),
+        environment: opened.environment.metadata.name.clone(),
+        drill_hash: hash(&drill.spec),
+        environment_hash,
+        hold: (*spec.hold).into(),
+        undo_by: (*spec.undo_by).into(),
+        objectives,
+        steps: plan.step_infos(),
+        plan: plan.info(),
+    }
+}
+
+fn hash(document: &impl Serialize) -> String {
+    let text = serde_json::to_vec(document).unwrap_or_default();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Prints why a run may not start; the exit code says whether a guard refused or the platform could not be asked.
+pub fn refuse(refusals: &[Refusal]) -> Exit {
+    for refusal in refusals {
+        warn(&format!("refused: {refusal}"));
+    }
+    warn("nothing was touched");
+    if refusals.iter().all(|refusal| refusal.unreachable) { Exit::Unreachable } else { Exit::Refused }
+}
+

@@ -1,0 +1,127 @@
+//! What every command that runs the engine shares: signals, sinks, the report at the end.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::clock::{Clock, Timestamp};
+use crate::engine::control::{Control, Urgency};
+use crate::engine::runner::Outcome;
+use crate::event::{RunEvent, StopReason};
+use crate::exit::Exit;
+use crate::report::live::Live;
+use crate::report::story::Story;
+use crate::report::{self, Sink};
+
+/// A step of the system clock, or a sleep of the machine, of this length turns the run round.
+const JUMP: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const JUMP_LOOK: Duration = Duration::from_secs(1);
+
+/// Listens for SIGINT, SIGTERM and SIGHUP, and for jumps of the clock, until the process ends.
+///
+/// # Errors
+/// When the handlers cannot be installed: then nothing may be injected.
+pub fn listen(control: &Control, clock: Clock) -> std::io::Result<()> {
+    for (kind, name) in [(SignalKind::interrupt(), "Ctrl-C"), (SignalKind::terminate(), "SIGTERM"), (SignalKind::hangup(), "SIGHUP")] {
+        let (mut signals, control) = (signal(kind)?, control.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                if control.signal(name) == Urgency::Leave {
+                    return;
+                }
+            }
+        });
+    }
+    let control = control.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(JUMP_LOOK).await;
+            let (wall, ours) = (Timestamp::from(SystemTime::now()), clock.now());
+            let jump = wall.since(ours).max(ours.since(wall));
+            if jump >= JUMP {
+                let detail = format!("the machine slept, or its clock jumped, by {} s; samples and deadlines are no longer to be trusted", jump.as_secs());
+                control.stop(StopReason::ClockJumped, detail);
+                return;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// Where events go while the run is on.
+pub struct Telling {
+    /// The engine's end.
+    pub sinks: mpsc::UnboundedSender<RunEvent>,
+    task: JoinHandle<()>,
+}
+
+impl Telling {
+    /// Starts the live view. A sink that fails is dropped; the run goes on.
+    #[must_use]
+    pub fn start(clock: Clock) -> Self {
+        let (sinks, mut events) = mpsc::unbounded_channel::<RunEvent>();
+        let task = tokio::spawn(async move {
+            let mut live = Live::on_stderr(clock).ok();
+            while let Some(event) = events.recv().await {
+                if live.as_mut().is_some_and(|sink| sink.event(&event).is_err()) {
+                    live = None;
+                }
+            }
+            if let Some(mut sink) = live {
+                let _ = sink.finish();
+            }
+        });
+        Self { sinks, task }
+    }
+
+    /// Waits until the last event is told.
+    pub async fn finish(self) {
+        drop(self.sinks);
+        let _ = self.task.await;
+    }
+}
+
+/// Writes the report and the last words; gives the exit code, with the way out where something is left.
+pub fn conclude(outcome: &Outcome, dir: &Path) -> Exit {
+    let written = report::files::write_all(dir, &outcome.events, &outcome.scorecard);
+    let html = written.iter().find(|file| file.path.extension().is_some_and(|ending| ending == "html") && file.result.is_ok());
+    let text = report::summary::summary(&Story::of(&outcome.events), &outcome.scorecard, html.map(|file| file.path.as_path()));
+    say(&text);
+    for file in &written {
+        if let Err(error) = &file.result {
+            warn(&format!("cannot write {}: {error}", file.path.display()));
+        }
+    }
+    if !outcome.in_place.is_empty() {
+        let run = outcome.in_place[0].run.clone();
+        warn(&format!("STILL IN PLACE: {} target(s)", outcome.in_place.len()));
+        for record in &outcome.in_place {
+            warn(&format!("  {} ({}, step '{}', {:?})", record.target, record.kind, record.step, record.phase));
+        }
+        warn(&format!("undo it with: firedrill resume {run}"));
+    }
+    outcome.exit
+}
+
+/// One line of standard output. A closed output is no reason to stop.
+pub fn say(text: &str) {
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }).and_then(|()| out.flush());
+}
+
+/// One line of standard error. A closed output is no reason to stop.
+pub fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "firedrill: {text}");
+}
+
+/// Where a run's report goes: the flag's folder, or one by run id below the state directory.
+#[must_use]
+pub fn report_dir(flag: Option<&Path>, state: &Path, run: &str) -> PathBuf {
+    flag.map_or_else(|| state.join("reports").join(run), Path::to_owned)
+}
+

@@ -1,0 +1,103 @@
+//! How a run is asked to stop: the signal ladder, and everything else that turns it round.
+
+use tokio::sync::{mpsc, watch};
+
+use crate::event::StopReason;
+
+/// How urgently the run was asked to stop. Order matters: it only ever rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Urgency {
+    /// Not at all.
+    #[default]
+    None,
+    /// First signal: inject nothing more, undo in order, report.
+    Stop,
+    /// Second: skip waits, lift every fault at once with short timeouts; actions stay.
+    Hurry,
+    /// Third: leave now, saying what is in place.
+    Leave,
+}
+
+impl Urgency {
+    fn next(self) -> Self {
+        match self {
+            Self::None => Self::Stop,
+            Self::Stop => Self::Hurry,
+            Self::Hurry | Self::Leave => Self::Leave,
+        }
+    }
+}
+
+/// A request to turn round.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StopRequest {
+    /// Why.
+    pub reason: StopReason,
+    /// A sentence for people.
+    pub detail: String,
+}
+
+/// The handle that asks a run to stop. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Control {
+    requests: mpsc::UnboundedSender<StopRequest>,
+    urgency: watch::Sender<Urgency>,
+}
+
+/// The run's end of a [`Control`].
+#[derive(Debug)]
+pub struct Controlled {
+    /// Requests to turn round.
+    pub requests: mpsc::UnboundedReceiver<StopRequest>,
+    /// How urgent it is.
+    pub urgency: watch::Receiver<Urgency>,
+}
+
+impl Control {
+    /// A handle and the run's end of it.
+    #[must_use]
+    pub fn new() -> (Self, Controlled) {
+        let (requests, receiver) = mpsc::unbounded_channel();
+        let (urgency, watcher) = watch::channel(Urgency::None);
+        (Self { requests, urgency }, Controlled { requests: receiver, urgency: watcher })
+    }
+
+    /// One more signal (`name` for people): the next rung of the ladder. Gives the rung that was reached.
+    pub fn signal(&self, name: &str) -> Urgency {
+        let mut reached = Urgency::None;
+        self.urgency.send_modify(|urgency| {
+            *urgency = urgency.next();
+            reached = *urgency;
+        });
+        let (reason, detail) = match reached {
+            Urgency::None | Urgency::Stop => (StopReason::Signal, format!("{name}: nothing more is injected; undoing in order")),
+            Urgency::Hurry => (StopReason::SecondSignal, format!("{name} again: lifting every fault at once; actions stay")),
+            Urgency::Leave => (StopReason::SecondSignal, format!("{name} a third time: leaving")),
+        };
+        self.stop(reason, detail);
+        reached
+    }
+
+    /// Asks the run to turn round. A run that is over hears nothing.
+    pub fn stop(&self, reason: StopReason, detail: impl Into<String>) {
+        let _ = self.requests.send(StopRequest { reason, detail: detail.into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ladder_has_three_rungs_and_never_goes_down() {
+        let (control, mut run) = Control::new();
+        assert_eq!([control.signal("SIGINT"), control.signal("SIGTERM"), control.signal("SIGHUP"), control.signal("SIGINT")], [
+            Urgency::Stop,
+            Urgency::Hurry,
+            Urgency::Leave,
+            Urgency::Leave
+        ]);
+        assert_eq!(run.requests.try_recv().map(|request| request.reason), Ok(StopReason::Signal));
+        assert_eq!(run.requests.try_recv().map(|request| request.reason), Ok(StopReason::SecondSignal));
+    }
+}

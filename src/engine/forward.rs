@@ -1,0 +1,162 @@
+//! The forward half of the undo protocol: one step from durable intent to verified effect.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, Timestamp};
+use crate::event::{Event, Phase, StepOutcome};
+use crate::fault::{Bite, Kind, KindError, Observed, Record};
+
+use super::ledger::Ledger;
+use super::log::EventLog;
+
+/// Most inject calls of one step in flight. Measured: 16 at once reach what an AWS-like control plane gives.
+const AT_ONCE: usize = 16;
+/// Longest a call may take; its answer counts as lost after that, so that no undo waits for it longer.
+const CALL: Duration = Duration::from_secs(20);
+/// Pause between two looks at whether a fault bites.
+const BITE_PAUSE: Duration = Duration::from_millis(500);
+
+/// What a fault or action step works with.
+pub struct Forward<'a> {
+    /// Time.
+    pub clock: &'a Clock,
+    /// Records.
+    pub ledger: &'a Ledger,
+    /// Events.
+    pub log: &'a EventLog,
+    /// The step's kind.
+    pub kind: &'a dyn Kind,
+    /// Step id.
+    pub step: &'a str,
+    /// The step is over by then.
+    pub limit: Timestamp,
+    /// Nothing more is injected once it is set.
+    pub cancel: &'a CancellationToken,
+}
+
+enum Injected {
+    Yes,
+    NotStarted,
+    No(KindError),
+}
+
+impl Forward<'_> {
+    /// Intent, inject, verify. `records` are the step's frozen targets.
+    pub async fn go(&self, records: Vec<Record>) -> StepOutcome {
+        let action = records.iter().any(|record| record.action);
+        if let Err(error) = self.ledger.intend(records.clone()).await {
+            return failed(error.to_string());
+        }
+        let mine: Vec<Record> = records.into_iter().filter(|record| record.phase != Phase::Noop).collect();
+        if self.cancel.is_cancelled() {
+            return StepOutcome::Skipped { why: "the run turned round first".to_owned() };
+        }
+        if !action {
+            self.log.emit(Event::InjectSent { step: self.step.to_owned() }).await;
+        }
+        if let Err(outcome) = self.inject_all(&mine).await {
+            return outcome;
+        }
+        if self.cancel.is_cancelled() {
+            return StepOutcome::Skipped { why: "the run turned round first".to_owned() };
+        }
+        let problem = self.verify_all(&mine).await;
+        if !action {
+            self.log.emit(Event::FaultVerified { step: self.step.to_owned(), problem }).await;
+            return StepOutcome::Done;
+        }
+        problem.map_or(StepOutcome::Done, failed)
+    }
+
+    async fn inject_all(&self, records: &[Record]) -> Result<(), StepOutcome> {
+        let mut calls = futures::stream::iter(records.to_vec()).map(|record| async move { self.inject(&record).await }).buffer_unordered(AT_ONCE);
+        let mut outcome = Ok(());
+        // Every call is awaited to its end: a dropped call could be a mutation that nobody knows of.
+        while let Some(injected) = calls.next().await {
+            match injected {
+                Injected::Yes => {}
+                Injected::NotStarted if self.cancel.is_cancelled() => {}
+                Injected::NotStarted => outcome = outcome.and(Err(failed("the step's limit ran out".to_owned()))),
+                Injected::No(error) => {
+                    let unreachable = matches!(error, KindError::Unreachable(_));
+                    outcome = outcome.and(Err(StepOutcome::Failed { why: error.to_string(), unreachable }));
+                }
+            }
+        }
+        outcome
+    }
+
+    async fn inject(&self, record: &Record) -> Injected {
+        if self.cancel.is_cancelled() || self.clock.now() >= self.limit {
+            return Injected::NotStarted;
+        }
+        let answer = match crate::failpoint::hit("inject.before") {
+            Ok(()) => match tokio::time::timeout(CALL, self.kind.inject(record)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(KindError::LostAnswer(format!("no answer within {CALL:?}"))),
+            },
+            Err(tripped) => Err(KindError::Failed(tripped.to_string())),
+        };
+        if let Err(tripped) = crate::failpoint::hit("inject.after") {
+            return Injected::No(KindError::LostAnswer(tripped.to_string()));
+        }
+        let landed = match answer {
+            Ok(()) => Ok(()),
+            Err(error @ (KindError::Refused(_) | KindError::Unreachable(_))) => Err(error),
+            // Neither success nor failure until it is read back.
+            Err(error) => match tokio::time::timeout(CALL, self.kind.observe(record)).await.unwrap_or_else(|_| unreadable()) {
+                Observed::Ours { .. } => Ok(()),
+                Observed::Other { current } => Err(KindError::Conflict(format!("{error}; it is now {current}"))),
+                Observed::Prior | Observed::InTransition { .. } | Observed::Absent | Observed::Unreadable { .. } => Err(error),
+            },
+        };
+        match landed {
+            Ok(()) => match self.ledger.set(record, Phase::Injected, None).await {
+                Ok(()) => Injected::Yes,
+                Err(error) => Injected::No(KindError::Failed(error.to_string())),
+            },
+            Err(error) => Injected::No(error),
+        }
+    }
+
+    /// Looks until every target is seen to bite or the limit runs out; says why not.
+    async fn verify_all(&self, records: &[Record]) -> Option<String> {
+        let mut problem = None;
+        for record in records {
+            match self.verify(record).await {
+                Bite::Verified => {
+                    if let Err(error) = self.ledger.set(record, Phase::Verified, None).await {
+                        problem = Some(error.to_string());
+                    }
+                }
+                Bite::Unproven { why } => problem = problem.or_else(|| Some(format!("{}: {why}", record.target))),
+            }
+        }
+        problem
+    }
+
+    async fn verify(&self, record: &Record) -> Bite {
+        loop {
+            let seen = self.kind.bite(record).await;
+            let again = self.clock.now().plus(BITE_PAUSE);
+            if seen == Bite::Verified || again >= self.limit || self.cancel.is_cancelled() {
+                return seen;
+            }
+            tokio::select! {
+                () = self.clock.sleep_until(again) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        }
+    }
+}
+
+fn failed(why: String) -> StepOutcome {
+    StepOutcome::Failed { why, unreachable: false }
+}
+
+fn unreadable() -> Observed {
+    Observed::Unreadable { error: format!("no answer within {CALL:?}") }
+}

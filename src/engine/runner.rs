@@ -1,0 +1,595 @@
+//! The async shell of a run: turns samples, timers, signals and finished tasks into inputs of the machine, and its commands into work.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Timestamp;
+use crate::drill::spec::{DrillSpec, EnvironmentSpec};
+use crate::event::{Event, Health, ObjectiveInfo, RunEvent, RunStarted, Sample, StepKind, StepOutcome, StopReason};
+use crate::exit::Exit;
+use crate::fault::{Observed, Record};
+use crate::journal::{JournalError, RunEnd, RunHeader};
+use crate::plan::{Plan, PlannedStep};
+use crate::probe::watch::{read_once, until_stable, watch};
+use crate::probe::{Probe, ProbeSource};
+use crate::score::{self, Scorecard};
+
+use super::baseline::{self, AbortWatch, SettleWatch};
+use super::control::{Controlled, StopRequest, Urgency};
+use super::forward::Forward;
+use super::ledger::Ledger;
+use super::log::EventLog;
+use super::machine::{Command, Input, Machine, Script, ScriptStep, Stage};
+use super::undo::Undo;
+use super::{Answer, World};
+
+/// Time between two looks at whether the verified faults are still there, and whether an abort was requested.
+const LOOK: Duration = Duration::from_secs(5);
+const ABORT_POLL: Duration = Duration::from_millis(500);
+/// Defaults of gates (drill-file.md).
+const GATE_INTERVAL: Duration = Duration::from_secs(1);
+const GATE_TIMEOUT: Duration = Duration::from_secs(5);
+const HALT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a run is made of.
+pub struct Setup {
+    /// What is written once when the run opens.
+    pub header: RunHeader,
+    /// First event of the stream.
+    pub started: RunStarted,
+    /// The bound drill.
+    pub drill: DrillSpec,
+    /// Where it runs.
+    pub environment: EnvironmentSpec,
+    /// What was resolved.
+    pub plan: Plan,
+    /// How long the steady state is watched.
+    pub baseline: Duration,
+    /// Actions stay on purpose.
+    pub skip_failback: bool,
+}
+
+/// How a run ended.
+pub struct Outcome {
+    /// The whole stream.
+    pub events: Vec<RunEvent>,
+    /// What it proved.
+    pub scorecard: Scorecard,
+    /// Exit code of the process.
+    pub exit: Exit,
+    /// Targets that are, or may be, still in place.
+    pub in_place: Vec<Record>,
+}
+
+enum Message {
+    Input(Input),
+    Sample(Sample),
+    Injecting(Timestamp),
+}
+
+/// Runs a drill from its baseline to its last event. Errors only before anything was touched: the journal could not be opened.
+pub async fn run(world: World, setup: Setup, controlled: Controlled, sinks: mpsc::UnboundedSender<RunEvent>) -> Result<Outcome, JournalError> {
+    world.journal.open_run(&setup.header).await?;
+    let run = setup.header.run.clone();
+    let log = EventLog::new(&run, world.clock, world.journal.clone(), sinks, Vec::new());
+    log.emit(Event::RunStarted(Box::new(setup.started.clone()))).await;
+    if let Some(error) = log.failure().await {
+        return Err(error);
+    }
+    let ledger = Ledger::new(&run, world.journal.clone(), log.clone(), Vec::new());
+    let machine = Machine::new(script(&setup));
+    let mut runner = Runner::new(world, run, log, ledger, machine, controlled, setup);
+    runner.watch_everything();
+    let until = runner.world.clock.now().plus(runner.setup.baseline);
+    runner.baseline_until = Some(until);
+    runner.log.emit(Event::BaselineStarted { until }).await;
+    Ok(runner.drive().await)
+}
+
+/// Finishes the undo that a journal, or the marks in the world, say is open. Never continues a drill: the verdict is Aborted.
+pub async fn finish_undo(
+    world: World,
+    setup: Setup,
+    past: Vec<RunEvent>,
+    records: Vec<Record>,
+    controlled: Controlled,
+    sinks: mpsc::UnboundedSender<RunEvent>,
+    why: &str,
+) -> Outcome {
+    let run = setup.header.run.clone();
+    let log = EventLog::new(&run, world.clock, world.journal.clone(), sinks, past);
+    let acted = records.iter().any(|record| record.action && !record.phase.is_closed());
+    let ledger = Ledger::new(&run, world.journal.clone(), log.clone(), records);
+    let machine = Machine::resuming(script(&setup), acted);
+    let mut runner = Runner::new(world, run, log, ledger, machine, controlled, setup);
+    runner.log.emit(Event::Stopping { reason: StopReason::Resumed, detail: why.to_owned() }).await;
+    runner.perform(Command::LiftFaults).await;
+    runner.drive().await
+}
+
+fn script(setup: &Setup) -> Script {
+    let index: BTreeMap<&str, usize> = setup.plan.steps.iter().enumerate().map(|(index, step)| (step.id.as_str(), index)).collect();
+    let steps = (setup.plan.steps.iter()).map(|step| ScriptStep {
+        id: step.id.clone(),
+        after: step.after.iter().filter_map(|id| index.get(id.as_str()).copied()).collect(),
+        failback: step.kind == StepKind::Action && step.records.iter().any(|record| !record.keep),
+    });
+    let longest = setup.started.objectives.iter().map(|objective| *objective.stable_for).max().unwrap_or_default();
+    Script {
+        steps: steps.collect(),
+        hold: *setup.started.hold,
+        undo_by: setup.plan.undo_by,
+        region_limit: setup.drill.region_healthy.as_ref().map(|gate| *gate.limit),
+        settle: longest * 2 + Duration::from_secs(15),
+        skip_failback: setup.skip_failback,
+    }
+}
+
+struct Runner {
+    world: World,
+    run: String,
+    log: EventLog,
+    ledger: Ledger,
+    machine: Machine,
+    controlled: Controlled,
+    setup: Arc<Setup>,
+    send: mpsc::UnboundedSender<Message>,
+    receive: mpsc::UnboundedReceiver<Message>,
+    /// Watchers and steps; dropped with the run. Undo is never among them.
+    tasks: JoinSet<()>,
+    steps: CancellationToken,
+    baseline_until: Option<Timestamp>,
+    baseline: Vec<Sample>,
+    aborts: Vec<AbortWatch>,
+    settle: Option<SettleWatch>,
+    over: bool,
+}
+
+impl Runner {
+    fn new(world: World, run: String, log: EventLog, ledger: Ledger, machine: Machine, controlled: Controlled, setup: Setup) -> Self {
+        let (send, receive) = mpsc::unbounded_channel();
+        let aborts = (setup.drill.abort_when.iter()).map(|when| AbortWatch::new(&when.objective, when.availability_below.0, *when.window)).collect();
+        Self {
+            world,
+            run,
+            log,
+            ledger,
+            machine,
+            controlled,
+            setup: Arc::new(setup),
+            send,
+            receive,
+            tasks: JoinSet::new(),
+            steps: CancellationToken::new(),
+            baseline_until: None,
+            baseline: Vec::new(),
+            aborts,
+            settle: None,
+            over: false,
+        }
+    }
+
+    async fn drive(mut self) -> Outcome {
+        let mut urgency = self.controlled.urgency.clone();
+        let mut left = false;
+        while !self.over {
+            let tick = [self.machine.next_tick(), self.baseline_until].into_iter().flatten().min();
+            let clock = self.world.clock;
+            tokio::select! {
+                biased;
+                Ok(_) = urgency.wait_for(|urgency| *urgency == Urgency::Leave) => {
+                    left = true;
+                    break;
+                }
+                Some(StopRequest { reason, detail }) = self.controlled.requests.recv() => self.input(Input::Stop { reason, detail }).await,
+                Some(message) = self.receive.recv() => self.take(message).await,
+                () = clock.sleep_until(tick.unwrap_or_default()), if tick.is_some() => self.tick().await,
+            }
+        }
+        self.steps.cancel();
+        if left {
+            let text = "left before the undo was done: a third signal".to_owned();
+            self.log.emit(Event::Note { text }).await;
+        }
+        self.tasks.abort_all();
+        self.end().await
+    }
+
+    async fn end(self) -> Outcome {
+        self.log.flush().await;
+        let events = self.log.all().await;
+        let scorecard = score::evaluate(&events);
+        let exit = scorecard.exit();
+        let in_place: Vec<Record> = self.ledger.in_place(false).into_iter().chain(self.ledger.in_place(true)).collect();
+        let exit = if in_place.is_empty() { exit } else { Exit::StillInPlace };
+        let ended = Event::RunEnded {
+            verdict: scorecard.verdict,
+            cleanliness: scorecard.cleanliness,
+            score: scorecard.score,
+            exit_code: exit.code(),
+            reason: scorecard.reason.clone(),
+        };
+        self.log.emit(ended).await;
+        let end = RunEnd {
+            at: self.world.clock.now(),
+            verdict: scorecard.verdict,
+            cleanliness: scorecard.cleanliness,
+            score: scorecard.score,
+            exit_code: exit.code(),
+        };
+        // A run with something in place stays open: resume and status must find it.
+        if in_place.is_empty()
+            && let Err(error) = self.world.journal.close_run(&self.run, &end).await
+        {
+            self.log.emit(Event::Note { text: format!("the run could not be closed: {error}") }).await;
+        }
+        Outcome { events: self.log.all().await, scorecard, exit, in_place }
+    }
+
+    async fn take(&mut self, message: Message) {
+        match message {
+            Message::Input(input) => self.input(input).await,
+            Message::Injecting(at) => self.aborts.iter_mut().for_each(|watch| watch.start(at)),
+            Message::Sample(sample) => {
+                if self.machine.stage() == Stage::Baseline {
+                    self.baseline.push(sample.clone());
+                }
+                let abort = self.aborts.iter_mut().find_map(|watch| watch.take(&sample));
+                let settled = self.settle.as_mut().is_some_and(|watch| watch.take(&sample));
+                self.log.emit_at(sample.at, Event::Sample(sample)).await;
+                if let Some(detail) = abort
+                    && matches!(self.machine.stage(), Stage::Steps | Stage::Hold(_))
+                {
+                    self.input(Input::Stop { reason: StopReason::AbortWhen, detail }).await;
+                }
+                if settled {
+                    self.input(Input::Settled).await;
+                }
+            }
+        }
+    }
+
+    async fn tick(&mut self) {
+        let now = self.world.clock.now();
+        if self.baseline_until.is_some_and(|until| now >= until) {
+            self.baseline_until = None;
+            let mut problems = baseline::problems(&self.setup.started.objectives, &self.baseline);
+            problems.extend(self.region_problem().await);
+            self.log.emit(Event::BaselineEnded { problems: problems.clone() }).await;
+            self.input(Input::BaselineEnded { problems }).await;
+        } else {
+            self.input(Input::Tick).await;
+        }
+    }
+
+    /// The gate of fail-back must be good before the drill, or it could never open again.
+    async fn region_problem(&self) -> Option<String> {
+        let gate = self.setup.drill.region_healthy.as_ref()?;
+        let probe = self.world.probes.open(&gate.probe, &self.run).ok()?;
+        let (_, _, reading) = read_once(&self.world.clock, probe.as_ref(), gate.timeout.map_or(GATE_TIMEOUT, |t| *t)).await;
+        (reading.health != Health::Good).then(|| format!("'regionHealthy' is not good: {}", reading.detail.unwrap_or_default()))
+    }
+
+    async fn input(&mut self, input: Input) {
+        if let Input::Stop { .. } = &input {
+            // Before anything else: after a stop no inject starts.
+            self.steps.cancel();
+        }
+        for command in self.machine.step(input, self.world.clock.now()) {
+            self.perform(command).await;
+        }
+    }
+
+    async fn perform(&mut self, command: Command) {
+        match command {
+            Command::StartStep(index) => self.start_step(index).await,
+            Command::CancelSteps => self.steps.cancel(),
+            Command::SayStopping(reason, detail) => self.log.emit(Event::Stopping { reason, detail }).await,
+            Command::SayHold(until) => {
+                self.log.emit(Event::HoldStarted { until }).await;
+                self.watch_faults();
+            }
+            Command::LiftFaults => self.lift().await,
+            Command::AskRegion(limit) => self.ask_region(limit).await,
+            Command::FailBack => self.fail_back(),
+            Command::KeepActions => {
+                for record in self.ledger.in_place(true) {
+                    let kept = self.ledger.set(&record, crate::event::Phase::Kept, Some("--skip-failback")).await;
+                    self.note_failure(kept).await;
+                }
+                self.say_undo_ended().await;
+            }
+            Command::Settle(_) => {
+                self.say_undo_ended().await;
+                self.settle = Some(SettleWatch::new(&self.setup.started.objectives));
+            }
+            Command::Finish => {
+                if self.machine.undo_begun() && self.settle.is_none() {
+                    self.say_undo_ended().await;
+                }
+                self.over = true;
+            }
+        }
+    }
+
+    async fn note_failure(&self, result: Result<(), JournalError>) {
+        if let Err(error) = result {
+            self.log.emit(Event::Note { text: error.to_string() }).await;
+        }
+    }
+
+    // ---- forward ------------------------------------------------------------------------------------------------------------------------------
+
+    async fn start_step(&mut self, index: usize) {
+        let (world, log, ledger, setup, send) = (self.world.clone(), self.log.clone(), self.ledger.clone(), self.setup.clone(), self.send.clone());
+        let (run, cancel) = (self.run.clone(), self.steps.clone());
+        let limit = world.clock.now().plus(setup.plan.steps[index].limit);
+        log.emit(Event::StepStarted { step: setup.plan.steps[index].id.clone(), limit }).await;
+        self.tasks.spawn(async move {
+            let step = &setup.plan.steps[index];
+            let work = Work { world: &world, log: &log, ledger: &ledger, setup: &setup, run: &run, step, limit, cancel: &cancel, send: &send };
+            let outcome = work.go().await;
+            log.emit(Event::StepEnded { step: step.id.clone(), outcome: outcome.clone() }).await;
+            let _ = send.send(Message::Input(Input::StepEnded { step: index, outcome }));
+        });
+    }
+
+    // ---- backward -----------------------------------------------------------------------------------------------------------------------------
+
+    fn undo(&self) -> Undo {
+        let watch_for_loss = self.machine.stop_reason() != Some(StopReason::Resumed) && self.world.clock.now() < self.setup.plan.undo_by;
+        let urgency = self.controlled.urgency.clone();
+        Undo { world: self.world.clone(), ledger: self.ledger.clone(), log: self.log.clone(), urgency, watch_for_loss }
+    }
+
+    async fn lift(&mut self) {
+        let faults = self.ledger.in_place(false);
+        let hurried = *self.controlled.urgency.borrow() >= Urgency::Hurry;
+        self.log.emit(Event::UndoStarted { targets: faults.len() + self.ledger.in_place(true).len(), hurried }).await;
+        let (undo, log, ledger, send) = (self.undo(), self.log.clone(), self.ledger.clone(), self.send.clone());
+        // Detached: no select, no dropped runner can stop it.
+        tokio::spawn(async move {
+            undo.all(faults).await;
+            let left: Vec<String> = ledger.in_place(false).iter().map(|record| record.target.to_string()).collect();
+            log.emit(Event::FaultsLifted { left: left.clone() }).await;
+            let _ = send.send(Message::Input(Input::FaultsLifted { left: left.len() }));
+        });
+    }
+
+    async fn ask_region(&mut self, limit: Timestamp) {
+        self.log.emit(Event::RegionWaiting { limit }).await;
+        let (world, log, setup, send, run) = (self.world.clone(), self.log.clone(), self.setup.clone(), self.send.clone(), self.run.clone());
+        let mut urgency = self.controlled.urgency.clone();
+        self.tasks.spawn(async move {
+            let answer = tokio::select! {
+                answer = region_healthy(&world, &setup, &run, limit) => answer,
+                Ok(_) = urgency.wait_for(|urgency| *urgency >= Urgency::Hurry) => Err("not waited for after a second signal".to_owned()),
+            };
+            let (healthy, detail) = match answer {
+                Ok(()) => (true, "good".to_owned()),
+                Err(detail) => (false, detail),
+            };
+            log.emit(Event::RegionHealthy { healthy, detail }).await;
+            let _ = send.send(Message::Input(Input::RegionAnswered { healthy }));
+        });
+    }
+
+    fn fail_back(&mut self) {
+        let (undo, ledger, send) = (self.undo(), self.ledger.clone(), self.send.clone());
+        tokio::spawn(async move {
+            undo.all(ledger.in_place(true)).await;
+            let _ = send.send(Message::Input(Input::FailedBack));
+        });
+    }
+
+    async fn say_undo_ended(&self) {
+        let named = |phase: crate::event::Phase| -> Vec<String> {
+            self.ledger.all().iter().filter(|record| record.phase == phase).map(|record| record.target.to_string()).collect()
+        };
+        let left = self.ledger.in_place(false).iter().chain(&self.ledger.in_place(true)).map(|record| record.target.to_string()).collect();
+        self.log.emit(Event::UndoEnded { left, drifted: named(crate::event::Phase::Drifted), kept: named(crate::event::Phase::Kept) }).await;
+    }
+
+    // ---- watching -----------------------------------------------------------------------------------------------------------------------------
+
+    fn watch_everything(&mut self) {
+        let first = self.world.clock.now();
+        let (samples, mut from_probes) = mpsc::unbounded_channel();
+        for (objective, info) in self.setup.drill.objectives.iter().zip(&self.setup.started.objectives) {
+            // The plan opened every probe once already and refuses what cannot be opened.
+            if let Ok(probe) = self.world.probes.open(&objective.probe, &self.run) {
+                self.tasks.spawn(watch(self.world.clock, info.id.clone(), probe, *info.interval, *info.timeout, first, samples.clone()));
+            }
+        }
+        drop(samples);
+        let send = self.send.clone();
+        self.tasks.spawn(async move {
+            while let Some(sample) = from_probes.recv().await {
+                let _ = send.send(Message::Sample(sample));
+            }
+        });
+        for halt in &self.setup.environment.halt_when {
+            if let Ok(probe) = self.world.probes.open(&halt.probe, &self.run) {
+                let (clock, send, id) = (self.world.clock, self.send.clone(), halt.id.clone());
+                let interval = halt.interval.map_or(HALT_INTERVAL, |interval| *interval);
+                let timeout = halt.timeout.map_or(GATE_TIMEOUT, |timeout| *timeout);
+                self.tasks.spawn(async move {
+                    loop {
+                        let (_, _, reading) = read_once(&clock, probe.as_ref(), timeout).await;
+                        if reading.health == Health::Good {
+                            let detail = format!("'{id}' of the environment became true");
+                            let _ = send.send(Message::Input(Input::Stop { reason: StopReason::HaltWhen, detail }));
+                            return;
+                        }
+                        tokio::time::sleep(interval).await;
+                    }
+                });
+            }
+        }
+        let (journal, run, send) = (self.world.journal.clone(), self.run.clone(), self.send.clone());
+        self.tasks.spawn(async move {
+            loop {
+                tokio::time::sleep(ABORT_POLL).await;
+                if journal.abort_requested(&run).await.unwrap_or(false) {
+                    let detail = "an abort was requested; undoing in order".to_owned();
+                    let _ = send.send(Message::Input(Input::Stop { reason: StopReason::AbortRequested, detail }));
+                    return;
+                }
+            }
+        });
+    }
+
+    /// In the hold: says when a verified fault is no longer there.
+    fn watch_faults(&mut self) {
+        let (world, ledger, log, cancel) = (self.world.clone(), self.ledger.clone(), self.log.clone(), self.steps.clone());
+        self.tasks.spawn(async move {
+            loop {
+                tokio::select! {
+                    () = tokio::time::sleep(LOOK) => {}
+                    () = cancel.cancelled() => return,
+                }
+                for record in ledger.in_place(false) {
+                    let Ok(kind) = world.kinds.for_record(&record) else { continue };
+                    let observed = kind.observe(&record).await;
+                    if cancel.is_cancelled() {
+                        return;
+                    }
+                    if matches!(observed, Observed::Prior | Observed::Other { .. } | Observed::Absent) {
+                        let detail = "it was no longer in place during the hold".to_owned();
+                        log.emit(Event::FaultLost { step: record.step.clone(), target: record.target.to_string(), detail }).await;
+                        return;
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn region_healthy(world: &World, setup: &Setup, run: &str, limit: Timestamp) -> Result<(), String> {
+    let Some(gate) = &setup.drill.region_healthy else { return Err("the drill has no regionHealthy".to_owned()) };
+    let probe = world.probes.open(&gate.probe, run)?;
+    let (interval, timeout) = (gate.interval.map_or(GATE_INTERVAL, |i| *i), gate.timeout.map_or(GATE_TIMEOUT, |t| *t));
+    until_stable(&world.clock, probe.as_ref(), interval, timeout, *gate.stable_for, limit.since(world.clock.now()), |_| {}).await
+}
+
+/// One step's task.
+struct Work<'a> {
+    world: &'a World,
+    log: &'a EventLog,
+    ledger: &'a Ledger,
+    setup: &'a Setup,
+    run: &'a str,
+    step: &'a PlannedStep,
+    limit: Timestamp,
+    cancel: &'a CancellationToken,
+    send: &'a mpsc::UnboundedSender<Message>,
+}
+
+impl Work<'_> {
+    async fn go(&self) -> StepOutcome {
+        let Some(spec) = self.setup.drill.steps.iter().find(|spec| spec.id == self.step.id) else {
+            return failed("it is not in the drill");
+        };
+        match self.step.kind {
+            StepKind::Fault | StepKind::Action => {
+                let kind = match self.world.kinds.for_step(&self.setup.drill, spec) {
+                    Ok(kind) => kind,
+                    Err(error) => return failed(&error.to_string()),
+                };
+                if self.step.kind == StepKind::Fault {
+                    let _ = self.send.send(Message::Injecting(self.world.clock.now()));
+                }
+                let (clock, ledger, log) = (&self.world.clock, self.ledger, self.log);
+                let forward = Forward { clock, ledger, log, kind: kind.as_ref(), step: &self.step.id, limit: self.limit, cancel: self.cancel };
+                forward.go(self.step.records.clone()).await
+            }
+            StepKind::Manual => match &spec.manual {
+                Some(manual) => self.ask(&manual.role, &manual.instruction).await,
+                None => failed("it has no manual part"),
+            },
+            StepKind::Wait => self.unless_cancelled(self.wait()).await,
+            StepKind::Check => match &spec.check {
+                Some(check) => match self.world.probes.open(&check.probe, self.run) {
+                    Ok(probe) => {
+                        let (interval, timeout) = (check.interval.map_or(GATE_INTERVAL, |i| *i), check.timeout.map_or(GATE_TIMEOUT, |t| *t));
+                        self.unless_cancelled(self.check(probe.as_ref(), interval, timeout)).await
+                    }
+                    Err(error) => failed(&error),
+                },
+                None => failed("it has no check part"),
+            },
+        }
+    }
+
+    async fn wait(&self) -> StepOutcome {
+        self.world.clock.sleep_until(self.limit).await;
+        StepOutcome::Done
+    }
+
+    async fn check(&self, probe: &dyn Probe, interval: Duration, timeout: Duration) -> StepOutcome {
+        let clock = &self.world.clock;
+        match until_stable(clock, probe, interval, timeout, Duration::ZERO, self.limit.since(clock.now()), |_| {}).await {
+            Ok(()) => StepOutcome::Done,
+            Err(why) => failed(&format!("the check did not become good: {why}")),
+        }
+    }
+
+    async fn ask(&self, role: &str, instruction: &str) -> StepOutcome {
+        let (step, limit) = (self.step.id.clone(), self.limit);
+        self.log.emit(Event::ManualAsked { step: step.clone(), role: role.to_owned(), instruction: instruction.to_owned(), limit }).await;
+        self.unless_cancelled(async {
+            tokio::select! {
+                answer = self.world.people.ask(&step, role, instruction, limit) => match answer {
+                    Answer::Done => StepOutcome::Done,
+                    Answer::Skip(why) => StepOutcome::Skipped { why },
+                    Answer::Failed(why) => failed(&why),
+                },
+                () = self.world.clock.sleep_until(limit) => failed("nobody confirmed it within its limit"),
+            }
+        })
+        .await
+    }
+
+    /// For steps that change nothing: a stop ends them at once.
+    async fn unless_cancelled(&self, work: impl Future<Output = StepOutcome>) -> StepOutcome {
+        tokio::select! {
+            outcome = work => outcome,
+            () = self.cancel.cancelled() => StepOutcome::Skipped { why: "the run turned round first".to_owned() },
+        }
+    }
+}
+
+fn failed(why: &str) -> StepOutcome {
+    StepOutcome::Failed { why: why.to_owned(), unreachable: false }
+}
+
+/// An objective as scoring and reports need it, with the defaults filled in (drill-file.md).
+#[must_use]
+pub fn objective_infos(drill: &DrillSpec, probes: &dyn ProbeSource, run: &str) -> Vec<ObjectiveInfo> {
+    let info = |objective: &crate::drill::spec::Objective| ObjectiveInfo {
+        id: objective.id.clone(),
+        probe: probes.open(&objective.probe, run).map_or_else(|error| error, |probe| probe.describe()),
+        interval: (*objective.interval).into(),
+        timeout: objective.timeout.map_or_else(|| (*objective.interval).min(Duration::from_secs(5)), |timeout| *timeout).into(),
+        weight: objective.weight.unwrap_or(1),
+        recover_within: objective.recover_within.map(|d| (*d).into()),
+        stable_for: objective.stable_for.map_or(Duration::from_secs(30), |d| *d).into(),
+        availability: objective.availability.map(|percent| percent.0),
+        detect_within: objective.detect_within.map(|d| (*d).into()),
+        lose_at_most: objective.lose_at_most.map(|d| (*d).into()),
+        clock_from: objective.clock_from.clone(),
+        depends_on: objective.depends_on.clone(),
+    };
+    drill.objectives.iter().map(info).collect()
+}
+
+/// Keeps the receiver half of an urgency alive where nobody ever signals (tests, sweep's dry run).
+#[must_use]
+pub fn calm() -> watch::Receiver<Urgency> {
+    watch::channel(Urgency::None).1
+}

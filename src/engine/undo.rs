@@ -1,0 +1,259 @@
+//! The undo loop: one code path for normal end, abort, resume, sweep and expiry.
+//!
+//! Each target has a loop of its own: look, decide by the table, act, look again, without a limit to the retries. A target waits for those of the steps
+//! that came after its own (reverse dependency order), but not for one that is stuck: one failing revert does not stop the others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use rand::RngExt;
+use tokio::sync::{Semaphore, watch};
+
+use crate::clock::Timestamp;
+use crate::event::{Event, Phase};
+use crate::fault::{Kind, KindError, Observed, Record};
+
+use super::World;
+use super::control::Urgency;
+use super::decision::{Decision, Known, decide};
+use super::ledger::Ledger;
+use super::log::EventLog;
+
+/// Most calls in flight.
+const AT_ONCE: usize = 16;
+/// Longest a call may take; its answer counts as lost after that.
+const CALL: Duration = Duration::from_secs(30);
+/// The same after a second signal.
+const HURRIED_CALL: Duration = Duration::from_secs(2);
+/// After a second signal a target is given up (and named) after this long.
+const HURRIED_TOTAL: Duration = Duration::from_secs(5);
+/// First and longest pause between retries (full jitter).
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
+/// A target that could not be undone for this long is called stuck: visible, no longer waited for by others, still retried.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// Pause between the two readings that must both say "absent".
+const ABSENT_PAUSE: Duration = Duration::from_secs(2);
+
+/// Undoes records.
+#[derive(Clone)]
+pub struct Undo {
+    /// The world.
+    pub world: World,
+    /// Records and their phases.
+    pub ledger: Ledger,
+    /// Events.
+    pub log: EventLog,
+    /// How urgent it is.
+    pub urgency: watch::Receiver<Urgency>,
+    /// A fault found prior by the first look was removed by someone else, unless the run let it expire.
+    pub watch_for_loss: bool,
+}
+
+struct Turn {
+    record: Record,
+    blockers: Vec<usize>,
+}
+
+impl Undo {
+    /// Undoes `records` (faults, or actions; never both at once) and returns when each is closed, or given up after a second signal.
+    pub async fn all(&self, records: Vec<Record>) {
+        let turns: Vec<Turn> = (records.iter())
+            .map(|record| {
+                let later = records.iter().enumerate().filter(|(_, other)| other.after.contains(&record.step));
+                Turn { record: record.clone(), blockers: later.map(|(index, _)| index).collect() }
+            })
+            .collect();
+        let (out, _keep) = watch::channel(BTreeSet::new());
+        let calls = Arc::new(Semaphore::new(AT_ONCE));
+        let mut tasks: FuturesUnordered<_> = (turns.iter().enumerate()).map(|(index, turn)| self.one(index, turn, &out, &calls)).collect();
+        while tasks.next().await.is_some() {}
+    }
+
+    async fn one(&self, index: usize, turn: &Turn, out: &watch::Sender<BTreeSet<usize>>, calls: &Semaphore) {
+        let mut others = out.subscribe();
+        let mut urgency = self.urgency.clone();
+        tokio::select! {
+            _ = others.wait_for(|done| turn.blockers.iter().all(|blocker| done.contains(blocker))) => {}
+            Ok(_) = urgency.wait_for(|urgency| *urgency >= Urgency::Hurry) => {}
+        }
+        let step_aside = || {
+            out.send_modify(|done| {
+                done.insert(index);
+            });
+        };
+        if turn.record.keep {
+            self.close(&turn.record, Phase::Kept, Some("stays on purpose")).await;
+        } else {
+            match self.world.kinds.for_record(&turn.record) {
+                Ok(kind) => Target { undo: self, kind, record: turn.record.clone(), calls, step_aside: &step_aside }.put_back().await,
+                Err(error) => self.close(&turn.record, Phase::Stuck, Some(&error.to_string())).await,
+            }
+        }
+        step_aside();
+    }
+
+    /// Moves a record on; an undo never stops because its journal does.
+    async fn close(&self, record: &Record, phase: Phase, detail: Option<&str>) {
+        if let Err(error) = self.ledger.set(record, phase, detail).await {
+            self.log.emit(Event::Note { text: format!("{}: {error}; the undo goes on", record.target) }).await;
+        }
+    }
+
+    fn urgency(&self) -> Urgency {
+        *self.urgency.borrow()
+    }
+}
+
+/// One target on its way back.
+struct Target<'a> {
+    undo: &'a Undo,
+    kind: Arc<dyn Kind>,
+    record: Record,
+    calls: &'a Semaphore,
+    step_aside: &'a (dyn Fn() + Sync),
+}
+
+impl Target<'_> {
+    async fn put_back(mut self) {
+        let mut known = Known::default();
+        let mut first_look = true;
+        let mut attempt = 0;
+        let begun = self.undo.world.clock.now();
+        let mut hurried_since: Option<Timestamp> = None;
+        loop {
+            if self.undo.urgency() >= Urgency::Hurry {
+                let since = *hurried_since.get_or_insert(self.undo.world.clock.now());
+                if self.undo.world.clock.now().since(since) >= HURRIED_TOTAL {
+                    return self.set(Phase::Stuck, Some("given up after a second signal")).await;
+                }
+            }
+            let observed = self.observe().await;
+            if std::mem::take(&mut first_look) {
+                self.say_if_lost(&observed).await;
+            }
+            let decision = decide(&self.record, &observed, known);
+            known.absent_before = decision == Decision::ConfirmAbsent;
+            let trouble = match decision {
+                Decision::Revert => {
+                    self.reverting().await;
+                    self.write("revert").await.err().map(|error| error.to_string())
+                }
+                Decision::Fence => match self.write("tidy").await {
+                    Ok(()) => {
+                        known.fenced = true;
+                        self.pause(self.kind.settle()).await;
+                        continue;
+                    }
+                    Err(error) => Some(error.to_string()),
+                },
+                Decision::Close | Decision::Gone | Decision::Drifted { .. } => {
+                    self.reverting().await;
+                    match self.write("tidy").await {
+                        Ok(()) => return self.closed(decision).await,
+                        Err(error) => Some(error.to_string()),
+                    }
+                }
+                Decision::ConfirmAbsent => {
+                    self.pause(ABSENT_PAUSE).await;
+                    continue;
+                }
+                Decision::Wait { why } => Some(why),
+                Decision::Retry { error } => Some(error),
+            };
+            // The read-back after a write that went well needs no pause.
+            let Some(trouble) = trouble else { continue };
+            attempt += 1;
+            self.report_trouble(attempt, begun, &trouble).await;
+            self.pause(backoff(attempt)).await;
+        }
+    }
+
+    async fn closed(&mut self, decision: Decision) {
+        match decision {
+            Decision::Drifted { detail } => self.set(Phase::Drifted, Some(&detail)).await,
+            Decision::Gone => self.set(Phase::Gone, Some("the target no longer exists")).await,
+            Decision::Close | Decision::Revert | Decision::Fence | Decision::Wait { .. } | Decision::ConfirmAbsent | Decision::Retry { .. } => {
+                self.set(Phase::Reverted, None).await;
+            }
+        }
+    }
+
+    async fn reverting(&mut self) {
+        if self.record.phase != Phase::Reverting {
+            self.set(Phase::Reverting, None).await;
+        }
+    }
+
+    async fn say_if_lost(&self, observed: &Observed) {
+        let gone = match observed {
+            Observed::Prior => "it was back in its prior state before the undo began",
+            Observed::Absent => "the target no longer existed when the undo began",
+            Observed::Other { .. } => "someone else had changed it before the undo began",
+            Observed::Ours { .. } | Observed::InTransition { .. } | Observed::Unreadable { .. } => return,
+        };
+        if self.undo.watch_for_loss && !self.record.action && matches!(self.record.phase, Phase::Injected | Phase::Verified) {
+            let (step, target) = (self.record.step.clone(), self.record.target.to_string());
+            self.undo.log.emit(Event::FaultLost { step, target, detail: gone.to_owned() }).await;
+        }
+    }
+
+    async fn report_trouble(&mut self, attempt: u32, begun: Timestamp, trouble: &str) {
+        if self.record.phase != Phase::Stuck && self.undo.world.clock.now().since(begun) >= STUCK_AFTER {
+            self.set(Phase::Stuck, Some(trouble)).await;
+            (self.step_aside)();
+        } else if attempt.is_power_of_two() {
+            self.undo.log.emit(Event::Note { text: format!("{}: not undone yet (attempt {attempt}): {trouble}", self.record.target) }).await;
+        }
+    }
+
+    async fn observe(&self) -> Observed {
+        let _permit = self.calls.acquire().await;
+        match tokio::time::timeout(self.call_limit(), self.kind.observe(&self.record)).await {
+            Ok(observed) => observed,
+            Err(_) => Observed::Unreadable { error: "no answer in time".to_owned() },
+        }
+    }
+
+    async fn write(&self, what: &'static str) -> Result<(), KindError> {
+        let _permit = self.calls.acquire().await;
+        crate::failpoint::hit("undo.before").map_err(|tripped| KindError::Failed(tripped.to_string()))?;
+        let call = async {
+            match what {
+                "revert" => self.kind.revert(&self.record).await,
+                _ => self.kind.tidy(&self.record).await,
+            }
+        };
+        let answer = tokio::time::timeout(self.call_limit(), call).await.unwrap_or_else(|_| Err(KindError::LostAnswer("no answer in time".to_owned())));
+        crate::failpoint::hit("undo.after").map_err(|tripped| KindError::LostAnswer(tripped.to_string()))?;
+        answer
+    }
+
+    async fn set(&mut self, phase: Phase, detail: Option<&str>) {
+        self.record.phase = phase;
+        self.undo.close(&self.record, phase, detail).await;
+    }
+
+    /// Waits, but not longer than until the next signal.
+    async fn pause(&self, length: Duration) {
+        let mut urgency = self.undo.urgency.clone();
+        let now = *urgency.borrow_and_update();
+        let length = if now >= Urgency::Hurry { length.min(PAUSE.0) } else { length };
+        tokio::select! {
+            () = tokio::time::sleep(length) => {}
+            Ok(_) = urgency.wait_for(|next| *next > now) => {}
+        }
+    }
+
+    fn call_limit(&self) -> Duration {
+        if self.undo.urgency() >= Urgency::Hurry { HURRIED_CALL } else { CALL }
+    }
+}
+
+/// Capped exponential backoff with full jitter.
+fn backoff(attempt: u32) -> Duration {
+    let cap = PAUSE.0.saturating_mul(1 << attempt.min(10)).min(PAUSE.1);
+    cap.mul_f64(rand::rng().random_range(0.05..1.0))
+}
