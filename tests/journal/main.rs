@@ -1,5 +1,8 @@
 //! The journal on real files: what it keeps through crashes, damage, crowding and full disks, and what it refuses.
 
+// An error in a test is a failed test.
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -129,6 +132,7 @@ fn stderr(output: &Output) -> String {
 fn child() {
     let Ok(part) = std::env::var("FIREDRILL_TEST_PART") else { return };
     let dir = PathBuf::from(std::env::var_os("FIREDRILL_TEST_DIR").unwrap());
+    #[allow(clippy::print_stdout)]
     let say = |text: &str| println!("\nCHILD {text}");
     now(async {
         match part.as_str() {
@@ -444,7 +448,7 @@ fn i14_abandon_closes_the_records_and_leaves_a_tombstone() {
     let at = Timestamp(1_790_001_000_000_000);
     let left = now(journal.abandon(RUN, at)).unwrap();
     let stuck = Record { phase: Phase::Stuck, ..intent(RUN, 1) };
-    assert_eq!(left, [stuck.clone()]);
+    assert_eq!(left, std::slice::from_ref(&stuck));
     let phases: Vec<Phase> = now(journal.records(RUN)).unwrap().iter().map(|record| record.phase).collect();
     assert_eq!(phases, [Phase::Reverted, Phase::Abandoned]);
     let tombstone = now(journal.tombstone(RUN)).unwrap().unwrap();

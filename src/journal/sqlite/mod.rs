@@ -25,11 +25,13 @@ use crate::failpoint;
 use crate::fault::{Record, TargetId};
 
 mod calls;
+mod events;
+mod records;
 mod schema;
 mod store;
 
+pub use records::MOST_INTENTS;
 pub use schema::{FILE, SCHEMA_VERSION};
-pub use store::MOST_INTENTS;
 use store::Store;
 
 type Result<T> = std::result::Result<T, JournalError>;
