@@ -357,6 +357,63 @@ fn a_closed_output_becomes_an_error_of_the_sink() {
     assert_eq!(failed.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
 }
 
+/// A terminal that remembers everything that was written to it.
+#[derive(Clone, Debug, Default)]
+struct Terminal(Arc<Mutex<String>>);
+
+impl indicatif::TermLike for Terminal {
+    fn width(&self) -> u16 {
+        120
+    }
+    fn height(&self) -> u16 {
+        40
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)?;
+        self.write_str("\n")
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn on_a_terminal_changes_scroll_past_above_a_picture_and_no_heartbeats() {
+    let terminal = Terminal::default();
+    let mut live = Live::picture(Clock::starting_at(rehearsal::ZERO), Box::new(terminal.clone()), false).unwrap();
+    let events = stream(Going::Well);
+    events.iter().for_each(|event| live.event(event).unwrap());
+    live.finish().unwrap();
+    let shown = terminal.0.lock().unwrap().clone();
+    for line in lines(&events).iter().filter(|line| !line.contains("targets in place")) {
+        assert!(shown.contains(line.as_str()), "{line}");
+    }
+    for part in ["in place right now", "Ctrl-C: stop and undo", "HOLD", "gateway edge / rule sts us-east-1  sts-refused  verified in effect"] {
+        assert!(shown.contains(part), "{part}");
+    }
+    assert!(!shown.contains("4 targets in place"), "heartbeats are for logs");
+    assert!(!shown.contains("\x1b[3"), "no colours were wanted");
+}
+
 /// An output that takes nothing until it is let go.
 struct Stuck(Arc<Mutex<()>>);
 

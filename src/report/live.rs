@@ -193,7 +193,7 @@ impl Picture {
 
 impl View for Picture {
     fn event(&mut self, event: &RunEvent) -> io::Result<()> {
-        for line in self.teller.event(event) {
+        for line in self.teller.event_without_heartbeat(event) {
             self.screen.println(line)?;
         }
         // Samples come by the hundred: they are drawn with the next tick.

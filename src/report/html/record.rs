@@ -76,7 +76,9 @@ pub(super) fn targets(story: &Story, zero: Timestamp) -> Value {
 }
 
 fn target(it: &TargetStory, zero: Timestamp) -> Value {
-    let state = |value: &Value| clip(&serde_json::to_string_pretty(value).unwrap_or_default(), STATE).into_owned();
+    let state = |value: &Value| {
+        if value.is_null() { "nothing".to_owned() } else { clip(&serde_json::to_string_pretty(value).unwrap_or_default(), STATE).into_owned() }
+    };
     let phase = it.phase();
     let (tone, glyph) = match phase {
         Phase::Reverted | Phase::Noop | Phase::Planned => ("good", "✓"),
