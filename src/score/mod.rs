@@ -30,7 +30,7 @@ mod severity;
 mod stream;
 mod target;
 mod verdict;
-mod words;
+pub mod words;
 
 #[cfg(test)]
 mod bank;

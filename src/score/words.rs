@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// `0 s`, `420 ms`, `42.3 s`, `7m 12.3s`, `1h 2m 3s`. Rounded to what an SRE reads, never below a millisecond.
-pub(super) fn duration(length: Duration) -> String {
+pub fn duration(length: Duration) -> String {
     let millis = length.as_micros().saturating_add(500) / 1000;
     if length.is_zero() {
         return "0 s".into();
@@ -22,7 +22,7 @@ pub(super) fn duration(length: Duration) -> String {
 }
 
 /// `99.5%`, with as many digits as it takes not to read as 100 % when it is less.
-pub(super) fn percent(value: f64) -> String {
+pub fn percent(value: f64) -> String {
     let plain = |digits: usize| {
         let text = format!("{value:.digits$}");
         let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text };
