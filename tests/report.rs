@@ -1,9 +1,11 @@
 //! What a run's reports say, and that nothing in a drill can make them say something else.
 
+#![allow(clippy::unwrap_used)] // also in what tests share
+
 mod rehearsal;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -287,10 +289,14 @@ fn files_appear_whole_and_one_that_fails_does_not_stop_the_others() {
     fs::remove_file(dir.join("report.json")).unwrap();
     fs::create_dir(dir.join("report.json")).unwrap();
     fs::write(dir.join("report.html"), "old").unwrap();
+    let mut reader = fs::File::open(dir.join("report.html")).unwrap();
     let written = write_all(&dir, &events, &card);
     let failed: Vec<Format> = written.iter().filter(|file| file.result.is_err()).map(|file| file.format).collect();
     assert_eq!(failed, [Format::Json]);
     assert!(fs::read_to_string(dir.join("report.html")).unwrap().starts_with("<!DOCTYPE html>"));
+    let mut old = String::new();
+    reader.read_to_string(&mut old).unwrap();
+    assert_eq!(old, "old", "who was reading the old file reads it to its end");
     let mut names: Vec<String> = fs::read_dir(&dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["events.jsonl", "report.html", "report.json"], "no drafts are left behind");

@@ -86,11 +86,7 @@ impl Live {
 
 impl Sink for Live {
     fn event(&mut self, event: &RunEvent) -> io::Result<()> {
-        let sent = self.to.as_ref().map(|to| to.send(event.clone()));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            _ => Err(self.failure()),
-        }
+        if self.to.as_ref().is_some_and(|to| to.send(event.clone()).is_ok()) { Ok(()) } else { Err(self.failure()) }
     }
 
     fn finish(&mut self) -> io::Result<()> {
