@@ -1,14 +1,21 @@
 //! What a run's reports say, and that nothing in a drill can make them say something else.
 
+#![allow(clippy::unwrap_used)] // also in what tests share
+
 mod rehearsal;
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firedrill::clock::{Clock, Timestamp};
 use firedrill::event::{Event, Health, RunEvent};
+use firedrill::journal::sqlite::Sqlite;
+use firedrill::journal::{Journal, RunHeader};
 use firedrill::report::story::Story;
 use firedrill::report::tell::Teller;
 use firedrill::report::{Format, Sink, live::Live, write_all};
@@ -282,10 +289,14 @@ fn files_appear_whole_and_one_that_fails_does_not_stop_the_others() {
     fs::remove_file(dir.join("report.json")).unwrap();
     fs::create_dir(dir.join("report.json")).unwrap();
     fs::write(dir.join("report.html"), "old").unwrap();
+    let mut reader = fs::File::open(dir.join("report.html")).unwrap();
     let written = write_all(&dir, &events, &card);
     let failed: Vec<Format> = written.iter().filter(|file| file.result.is_err()).map(|file| file.format).collect();
     assert_eq!(failed, [Format::Json]);
     assert!(fs::read_to_string(dir.join("report.html")).unwrap().starts_with("<!DOCTYPE html>"));
+    let mut old = String::new();
+    reader.read_to_string(&mut old).unwrap();
+    assert_eq!(old, "old", "who was reading the old file reads it to its end");
     let mut names: Vec<String> = fs::read_dir(&dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     assert_eq!(names, ["events.jsonl", "report.html", "report.json"], "no drafts are left behind");
@@ -313,9 +324,9 @@ fn events_jsonl_replays_to_the_same_report() {
 
 /// An output that a test can read, and break.
 #[derive(Clone, Default)]
-struct Output(Arc<Mutex<(Vec<u8>, bool)>>);
+struct Screen(Arc<Mutex<(Vec<u8>, bool)>>);
 
-impl Write for Output {
+impl Write for Screen {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut inner = self.0.lock().unwrap();
         if inner.1 {
@@ -332,7 +343,7 @@ impl Write for Output {
 
 #[test]
 fn the_live_sink_writes_what_the_lines_say() {
-    let output = Output::default();
+    let output = Screen::default();
     let mut live = Live::lines(Clock::starting_at(rehearsal::ZERO), Box::new(output.clone())).unwrap();
     let events = stream(Going::Well);
     events.iter().for_each(|event| live.event(event).unwrap());
@@ -343,13 +354,70 @@ fn the_live_sink_writes_what_the_lines_say() {
 
 #[test]
 fn a_closed_output_becomes_an_error_of_the_sink() {
-    let output = Output::default();
+    let output = Screen::default();
     output.0.lock().unwrap().1 = true;
     let mut live = Live::lines(Clock::starting_at(rehearsal::ZERO), Box::new(output)).unwrap();
     let events = stream(Going::Well);
     // The error comes from another thread: with a later event, or at the latest at the end.
     let failed = events.iter().find_map(|event| live.event(event).err()).or_else(|| live.finish().err());
     assert_eq!(failed.map(|error| error.kind()), Some(io::ErrorKind::BrokenPipe));
+}
+
+/// A terminal that remembers everything that was written to it.
+#[derive(Clone, Debug, Default)]
+struct Terminal(Arc<Mutex<String>>);
+
+impl indicatif::TermLike for Terminal {
+    fn width(&self) -> u16 {
+        120
+    }
+    fn height(&self) -> u16 {
+        40
+    }
+    fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+        Ok(())
+    }
+    fn write_line(&self, text: &str) -> io::Result<()> {
+        self.write_str(text)?;
+        self.write_str("\n")
+    }
+    fn write_str(&self, text: &str) -> io::Result<()> {
+        self.0.lock().unwrap().push_str(text);
+        Ok(())
+    }
+    fn clear_line(&self) -> io::Result<()> {
+        Ok(())
+    }
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn on_a_terminal_changes_scroll_past_above_a_picture_and_no_heartbeats() {
+    let terminal = Terminal::default();
+    let mut live = Live::picture(Clock::starting_at(rehearsal::ZERO), Box::new(terminal.clone()), false).unwrap();
+    let events = stream(Going::Well);
+    events.iter().for_each(|event| live.event(event).unwrap());
+    live.finish().unwrap();
+    let shown = terminal.0.lock().unwrap().clone();
+    for line in lines(&events).iter().filter(|line| !line.contains("targets in place")) {
+        assert!(shown.contains(line.as_str()), "{line}");
+    }
+    for part in ["in place right now", "Ctrl-C: stop and undo", "HOLD", "gateway edge / rule sts us-east-1  sts-refused  verified in effect"] {
+        assert!(shown.contains(part), "{part}");
+    }
+    assert!(!shown.contains("4 targets in place"), "heartbeats are for logs");
+    assert!(!shown.contains("\x1b[3"), "no colours were wanted");
 }
 
 /// An output that takes nothing until it is let go.
@@ -375,4 +443,62 @@ fn a_terminal_that_takes_no_output_holds_nothing_up() {
     stream(Going::Well).iter().for_each(|event| live.event(event).unwrap());
     assert_eq!(live.finish().unwrap_err().kind(), io::ErrorKind::TimedOut);
     drop(closed);
+}
+
+/// A state directory whose journal holds this run.
+async fn journal_of(events: &[RunEvent]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let Event::RunStarted(start) = &events[0].body else { panic!("a stream begins with its header") };
+    let (drill, environment) = (start.drill.clone(), start.environment.clone());
+    let (drill_document, environment_document) = (serde_json::json!({}), serde_json::json!({}));
+    let opened = RunHeader { run: start.run.clone(), drill, environment, drill_document, environment_document, started: events[0].at };
+    journal.open_run(&opened).await.unwrap();
+    journal.append(&start.run, events).await.unwrap();
+    dir
+}
+
+fn firedrill(state: &Path, words: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_firedrill")).arg("--state-dir").arg(state).args(words).current_dir(state).output().unwrap()
+}
+
+#[tokio::test]
+async fn the_report_command_replays_a_stored_run_to_the_same_files() {
+    let events = stream(Going::NoFailover);
+    let state = journal_of(&events).await;
+    let output = firedrill(state.path(), &["report", "01KB2QXW"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.starts_with("FAILED  evacuate-us-east-1 in staging"), "{text}");
+    assert!(text.contains("firedrill-reports/01KB2QXW8V5Z3M4N7P9R1S6T8D/report.html"), "{text}");
+    let dir = state.path().join("firedrill-reports/01KB2QXW8V5Z3M4N7P9R1S6T8D");
+    for format in Format::ALL {
+        let written = fs::read(dir.join(format.file_name())).unwrap();
+        assert_eq!(written, format.render(&events, &score::evaluate(&events)).unwrap(), "{format}");
+    }
+}
+
+#[tokio::test]
+async fn the_report_command_writes_only_what_was_asked_for_and_works_for_a_killed_run() {
+    let state = journal_of(&stream(Going::Killed)).await;
+    let output = firedrill(state.path(), &["report", "01KB2QXW", "--out", "here", "--format", "json,jsonl"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("STILL IN PLACE"));
+    let mut names: Vec<_> = fs::read_dir(state.path().join("here")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["events.jsonl", "report.json"]);
+}
+
+#[tokio::test]
+async fn the_report_command_names_what_it_cannot_do() {
+    let state = journal_of(&stream(Going::Well)).await;
+    let unknown = firedrill(state.path(), &["report", "01ZZZZ"]);
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("01ZZZZ"));
+    fs::write(state.path().join("file"), "").unwrap();
+    let blocked = firedrill(state.path(), &["report", "01KB2QXW", "--out", "file/below"]);
+    assert_eq!(blocked.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&blocked.stderr).contains("cannot write file/below/report.html"));
+    assert!(String::from_utf8_lossy(&blocked.stdout).starts_with("PASSED"), "the summary is told all the same");
 }

@@ -1,5 +1,7 @@
 //! What a real browser makes of `report.html`: it renders, says nothing on the console, prints, follows the colour scheme, and runs nothing.
 
+#![allow(clippy::unwrap_used)] // also in what tests share
+
 mod rehearsal;
 
 use std::fs;

@@ -138,7 +138,7 @@ fn head(story: &Story, now: Timestamp, canvas: Canvas) -> Vec<String> {
 
 fn stage_line(story: &Story, now: Timestamp, canvas: Canvas) -> String {
     let stage = story.stage();
-    let line = Line::new(canvas).add(Ink::Bold, &format!(" {:<10}", words::stage(stage).to_uppercase()));
+    let line = Line::new(canvas).add(Ink::Bold, &format!(" {:<9} ", words::stage(stage).to_uppercase()));
     let span = match stage {
         Stage::Baseline => story.baseline.as_ref().map(|it| (it.began, it.until)),
         Stage::Hold => story.hold,

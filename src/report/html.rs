@@ -1,5 +1,6 @@
 //! `report.html`: one file for people, without scripts and without anything fetched; what each part says is in `html/`.
 
+mod record;
 mod sections;
 
 use std::io;

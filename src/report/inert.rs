@@ -9,12 +9,17 @@ use serde_json::Value;
 /// Control characters of ASCII become their pictures (`␛`), the others their number (`⟨U+202E⟩`). Escaping for a format (HTML, JSON) is that format's.
 #[must_use]
 pub fn inert(text: &str) -> Cow<'_, str> {
+    harmless(text, false)
+}
+
+fn harmless(text: &str, keep_lines: bool) -> Cow<'_, str> {
     if !text.chars().any(is_active) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         match c {
+            '\n' if keep_lines => out.push(c),
             '\n' | '\r' | '\t' => out.push(' '),
             '\0'..='\u{1f}' => out.push(char::from_u32(0x2400 + u32::from(c)).unwrap_or('\u{fffd}')),
             '\u{7f}' => out.push('\u{2421}'),
@@ -25,11 +30,11 @@ pub fn inert(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Applies [`inert`] to every string of a tree: what a template is given.
+/// Makes every string of a tree harmless, as [`inert`] does but with its line breaks: what a page is given, where they lead nowhere.
 pub fn inert_tree(tree: &mut Value) {
     match tree {
         Value::String(text) => {
-            if let Cow::Owned(harmless) = inert(text) {
+            if let Cow::Owned(harmless) = harmless(text, true) {
                 *text = harmless;
             }
         }

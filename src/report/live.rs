@@ -86,11 +86,7 @@ impl Live {
 
 impl Sink for Live {
     fn event(&mut self, event: &RunEvent) -> io::Result<()> {
-        let sent = self.to.as_ref().map(|to| to.send(event.clone()));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            _ => Err(self.failure()),
-        }
+        if self.to.as_ref().is_some_and(|to| to.send(event.clone()).is_ok()) { Ok(()) } else { Err(self.failure()) }
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -193,7 +189,7 @@ impl Picture {
 
 impl View for Picture {
     fn event(&mut self, event: &RunEvent) -> io::Result<()> {
-        for line in self.teller.event(event) {
+        for line in self.teller.event_without_heartbeat(event) {
             self.screen.println(line)?;
         }
         // Samples come by the hundred: they are drawn with the next tick.

@@ -34,6 +34,12 @@ impl Teller {
         self.stamp(lines, event.at)
     }
 
+    /// Takes the next event; gives the lines that say what changed, for a view that shows by itself that the run is alive.
+    pub fn event_without_heartbeat(&mut self, event: &RunEvent) -> Vec<String> {
+        let lines = self.changes(event);
+        self.stamp(lines, event.at)
+    }
+
     /// Takes the next event; gives what changed, without times and as the drill wrote it.
     pub fn changes(&mut self, event: &RunEvent) -> Vec<String> {
         self.story.take(event);

@@ -227,7 +227,7 @@ fn readings(s: &mut Stream, going: Going) {
     for t in every(0.25) {
         let down = t > 10.4 && (going == Going::NoFailover && t < 51.9 || t < 16.9);
         // At first only some requests meet the region that is gone.
-        let early = t < 12.0 && (t * 4.0).round() as u64 % 3 == 0;
+        let early = t < 12.0 && ((t * 4.0).round() as u64).is_multiple_of(3);
         match down && !early {
             _ if going == Going::Deaf && t > 10.4 => s.sample("checkout", t, Health::Unknown, Some("the probe's own resolver does not answer")),
             true => s.sample("checkout", t, Health::Bad, Some("503 from checkout: upstream us-east-1 timed out")),
