@@ -126,17 +126,19 @@ impl fmt::Display for Diagnostic {
 /// The part of a line around a column as it may be shown, and the characters of it before the column.
 fn window(line: &str, column: usize) -> (String, usize) {
     const BEFORE: usize = 90;
-    const AFTER: usize = 60;
+    const WHOLE: usize = 150;
     let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
     let (before, after) = line.split_at(start);
     // Each side is masked by itself: a key that begins at the column is whole in the second.
     let (before, after) = (secret::masked_line(before), secret::masked_line(after));
-    let hidden = before.chars().count().saturating_sub(BEFORE);
+    let long = before.chars().count() + after.chars().count() > WHOLE;
+    let hidden = if long { before.chars().count().saturating_sub(BEFORE) } else { 0 };
     let mut shown: String = if hidden > 0 { "…".to_owned() } else { String::new() };
     shown.extend(before.chars().skip(hidden));
     let caret = shown.chars().count();
-    shown.extend(after.chars().take(AFTER));
-    if after.chars().nth(AFTER).is_some() {
+    let room = WHOLE.saturating_sub(caret);
+    shown.extend(after.chars().take(room));
+    if after.chars().nth(room).is_some() {
         shown.push('…');
     }
     (printable(&shown), caret)
