@@ -193,6 +193,7 @@ fn yaml_that_a_drill_may_not_use_is_refused_where_it_stands() {
     check(&[
         (DRILL, "  hold: 30m", "§\thold: 30m", "tabs cannot indent YAML; use spaces", &[]),
         (DRILL, "      interval: 1s", "    §\tinterval: 1s", "tabs cannot indent YAML; use spaces", &[]),
+        (DRILL, "[us-west-2]", "[\n§\tus-west-2]", "tabs cannot indent YAML; use spaces", &[]),
         (DRILL, "hold: 30m", "hold: §*nothing", "aliases are not allowed", &[]),
         (DRILL, "hold: 30m\n  undoBy: 60m", "hold: &a 30m\n  undoBy: §*a", "aliases are not allowed", &[]),
         (DRILL, "after: [dark]", "after: &a [§*a]", "aliases are not allowed", &[]),
@@ -645,6 +646,7 @@ fn environments_are_checked_like_drills() {
             &[],
         ),
         (ENVIRONMENT, "[gatewayBlackhole]", "[§gatewayBlackhol]", "unknown fault 'gatewayBlackhol'; did you mean 'gatewayBlackhole'?", &[]),
+        (ENVIRONMENT, "\"https://checkout.example.com\"", "§\"http://localhost:8080\"", "127.0.0.1 is a private address", &[]),
         (ENVIRONMENT, "east: 198.51.100.9", "east: §198.51.100.999", "is not an IP address", &[]),
         (ENVIRONMENT, "  limits:", "  §endpointUrl: \"http://localhost:5000\"\n  limits:", "goes with 'emulator: true'", &[]),
     ]);
