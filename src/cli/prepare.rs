@@ -146,7 +146,15 @@ fn header(run: &str, bound: &Drill, opened: &Opened, started: Timestamp) -> RunH
     }
 }
 
-fn started(run: &str, drill: &Drill, bound: &Drill, opened: &Opened, objectives: Vec<ObjectiveInfo>, plan: &Plan, environment_hash: String) -> RunStarted {
+fn started(
+    run: &str,
+    drill: &Drill,
+    bound: &Drill,
+    opened: &Opened,
+    objectives: Vec<ObjectiveInfo>,
+    plan: &Plan,
+    environment_hash: String,
+) -> RunStarted {
     let spec = &bound.spec;
     RunStarted {
         run: run.to_owned(),
@@ -181,4 +189,3 @@ pub fn refuse(refusals: &[Refusal]) -> Exit {
     warn("nothing was touched");
     if refusals.iter().all(|refusal| refusal.unreachable) { Exit::Unreachable } else { Exit::Refused }
 }
-

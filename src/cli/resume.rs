@@ -72,13 +72,7 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
 
 /// The world of a recovery: no person is asked anything.
 pub fn world(clock: Clock, journal: Arc<dyn Journal>, environment: &EnvironmentSpec) -> World {
-    World {
-        clock,
-        journal,
-        kinds: Arc::new(Registry::new(environment)),
-        probes: Arc::new(Opener::new(environment, clock)),
-        people: Arc::new(Nobody),
-    }
+    World { clock, journal, kinds: Arc::new(Registry::new(environment)), probes: Arc::new(Opener::new(environment, clock)), people: Arc::new(Nobody) }
 }
 
 struct Nobody;

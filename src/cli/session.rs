@@ -44,7 +44,8 @@ pub fn listen(control: &Control, clock: Clock) -> std::io::Result<()> {
             let (wall, ours) = (Timestamp::from(SystemTime::now()), clock.now());
             let jump = wall.since(ours).max(ours.since(wall));
             if jump >= JUMP {
-                let detail = format!("the machine slept, or its clock jumped, by {} s; samples and deadlines are no longer to be trusted", jump.as_secs());
+                let detail =
+                    format!("the machine slept, or its clock jumped, by {} s; samples and deadlines are no longer to be trusted", jump.as_secs());
                 control.stop(StopReason::ClockJumped, detail);
                 return;
             }
@@ -124,4 +125,3 @@ pub fn warn(text: &str) {
 pub fn report_dir(flag: Option<&Path>, state: &Path, run: &str) -> PathBuf {
     flag.map_or_else(|| state.join("reports").join(run), Path::to_owned)
 }
-

@@ -14,6 +14,8 @@ pub fn check_url(text: &str) -> Result<Option<IpAddr>, String> {
         return Err("user information in a URL is not allowed".to_owned());
     }
     match url.host() {
+        // RFC 6761: these names are loopback, whatever a resolver says.
+        Some(Host::Domain(name)) if name == "localhost" || name.ends_with(".localhost") => Ok(Some(Ipv4Addr::LOCALHOST.into())),
         Some(Host::Domain(name)) => check_name(name).map(|()| None),
         // The parser has read decimal, octal and hexadecimal forms as the address they are.
         Some(Host::Ipv4(address)) => check_address(address.into()).map(|()| Some(address.into())),
@@ -134,6 +136,7 @@ mod tests {
     fn ordinary_addresses_are_told_from_private_ones() {
         assert_eq!(check_url("https://checkout.example.com/healthz"), Ok(None));
         assert_eq!(check_url("http://127.1:8080/"), Ok(Some(Ipv4Addr::LOCALHOST.into())));
+        assert_eq!(check_url("http://api.localhost/"), Ok(Some(Ipv4Addr::LOCALHOST.into())));
         for text in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "::1", "fc00::1", "::ffff:10.0.0.1"] {
             assert!(private(text.parse().unwrap()), "{text}");
         }

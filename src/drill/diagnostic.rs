@@ -44,15 +44,19 @@ pub struct Diagnostic {
     /// The way out, where there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
-    /// The line of the file, without secrets and control characters.
+    /// The line of the file, or the part of a long one around the column; without secrets and control characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_line: Option<String>,
+    /// Characters of it before the column.
+    #[serde(skip)]
+    caret: usize,
 }
 
 impl Diagnostic {
     /// A mistake at a place of a file.
     #[must_use]
     pub fn new(source: &Source, at: Place, severity: Severity, message: impl Into<String>) -> Self {
+        let (source_line, caret) = source.line(at.line).map(|line| window(line, at.column as usize)).unzip();
         Self {
             severity,
             file: source.file.clone(),
@@ -60,7 +64,8 @@ impl Diagnostic {
             column: at.column,
             message: printable(&secret::masked(&message.into())),
             help: None,
-            source_line: source.line(at.line).map(|line| printable(&secret::masked_line(line))),
+            source_line,
+            caret: caret.unwrap_or_default(),
         }
     }
 
@@ -73,7 +78,16 @@ impl Diagnostic {
     /// An error of a whole file, or of a flag.
     #[must_use]
     pub fn of_file(file: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, file: file.into(), line: 0, column: 0, message: printable(&message.into()), help: None, source_line: None }
+        Self {
+            severity: Severity::Error,
+            file: file.into(),
+            line: 0,
+            column: 0,
+            message: printable(&message.into()),
+            help: None,
+            source_line: None,
+            caret: 0,
+        }
     }
 
     /// Adds the way out.
@@ -93,14 +107,13 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     /// `drill.yaml:12:7: error: …`, the source line with a caret, and `help:`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { severity, file, line, column, message, help, source_line } = self;
+        let Self { severity, file, line, column, message, help, source_line, caret } = self;
         write!(f, "{}", printable(file))?;
         if *line > 0 {
             write!(f, ":{line}:{column}")?;
         }
         write!(f, ": {}: {message}", severity.text())?;
-        if let Some(text) = source_line {
-            let (shown, caret) = window(text, *column as usize);
+        if let Some(shown) = source_line {
             write!(f, "\n{line:>6} | {shown}\n       | {:caret$}^", "")?;
         }
         for (index, text) in help.iter().flat_map(|help| help.lines()).enumerate() {
@@ -110,16 +123,25 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The part of a long line around a column, and the caret's offset in it.
+/// The part of a line around a column as it may be shown, and the characters of it before the column.
 fn window(line: &str, column: usize) -> (String, usize) {
-    const WIDTH: usize = 150;
-    let at = column.saturating_sub(1).min(line.chars().count());
-    if line.chars().count() <= WIDTH {
-        return (line.to_owned(), at);
+    const BEFORE: usize = 90;
+    const WHOLE: usize = 150;
+    let start = line.char_indices().nth(column.saturating_sub(1)).map_or(line.len(), |(index, _)| index);
+    let (before, after) = line.split_at(start);
+    // Each side is masked by itself: a key that begins at the column is whole in the second.
+    let (before, after) = (secret::masked_line(before), secret::masked_line(after));
+    let long = before.chars().count() + after.chars().count() > WHOLE;
+    let hidden = if long { before.chars().count().saturating_sub(BEFORE) } else { 0 };
+    let mut shown: String = if hidden > 0 { "…".to_owned() } else { String::new() };
+    shown.extend(before.chars().skip(hidden));
+    let caret = shown.chars().count();
+    let room = WHOLE.saturating_sub(caret);
+    shown.extend(after.chars().take(room));
+    if after.chars().nth(room).is_some() {
+        shown.push('…');
     }
-    let start = at.saturating_sub(WIDTH / 2);
-    let text: String = line.chars().skip(start).take(WIDTH).collect();
-    if start == 0 { (format!("{text}…"), at) } else { (format!("…{text}…"), at - start + 1) }
+    (printable(&shown), caret)
 }
 
 /// What a terminal shows as it stands: no control character, no character that turns the direction of text.

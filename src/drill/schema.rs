@@ -352,14 +352,12 @@ impl<'a> Spot<'a> {
         // Selectors and places: what a kind is pointed at. Nothing defaults to all of it.
         let scope =
             !matches!(field, "actions" | "answer" | "error" | "operations" | "replicas" | "desired" | "to" | "from" | "type" | "zone" | "record");
-        match self.step {
-            Some(step) if self.in_kind && scope => Diagnostic::error(
-                source,
-                self.key_at,
-                format!("step '{}' has no scope: missing field '{field}'; firedrill never defaults to all", short(step)),
-            ),
-            _ => Diagnostic::error(source, self.key_at, format!("missing field '{field}'")),
+        let missing = format!("missing field '{field}'");
+        if !(self.in_kind && scope) {
+            return Diagnostic::error(source, self.key_at, missing);
         }
+        let step = self.step.map_or_else(|| "this step".to_owned(), |step| format!("step '{}'", short(step)));
+        Diagnostic::error(source, self.key_at, format!("{step} has no scope: {missing}; firedrill never defaults to all"))
     }
 
     fn wrong_type(&self, kind: &TypeKind, source: &Source) -> Diagnostic {

@@ -6,9 +6,9 @@ use regex::Regex;
 
 /// Shapes of keys that their issuers publish, so that leaked ones can be found.
 const SHAPES: &str = concat!(
-    r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b",        // AWS access key ids
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY(?: BLOCK)?-----", // PEM
-    r"|\bgh[pousr]_[A-Za-z0-9]{20,}",                  // GitHub
+    r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}\b", // AWS access key ids
+    r"|(?s:-----BEGIN [A-Z ]*PRIVATE KEY.*)",   // PEM, with all that follows
+    r"|\bgh[pousr]_[A-Za-z0-9]{20,}",           // GitHub
     r"|\bgithub_pat_[A-Za-z0-9_]{20,}",
     r"|\bglpat-[A-Za-z0-9_-]{20,}",                                   // GitLab
     r"|\bxox[abeoprs]-[A-Za-z0-9-]{10,}",                             // Slack

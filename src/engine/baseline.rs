@@ -122,7 +122,12 @@ mod tests {
     }
 
     fn objective(id: &str, detects: bool) -> ObjectiveInfo {
-        ObjectiveInfo { id: id.into(), detect_within: detects.then(Span::default), stable_for: Duration::from_secs(3).into(), ..ObjectiveInfo::default() }
+        ObjectiveInfo {
+            id: id.into(),
+            detect_within: detects.then(Span::default),
+            stable_for: Duration::from_secs(3).into(),
+            ..ObjectiveInfo::default()
+        }
     }
 
     #[test]

@@ -91,12 +91,10 @@ mod tests {
     #[test]
     fn the_ladder_has_three_rungs_and_never_goes_down() {
         let (control, mut run) = Control::new();
-        assert_eq!([control.signal("SIGINT"), control.signal("SIGTERM"), control.signal("SIGHUP"), control.signal("SIGINT")], [
-            Urgency::Stop,
-            Urgency::Hurry,
-            Urgency::Leave,
-            Urgency::Leave
-        ]);
+        assert_eq!(
+            [control.signal("SIGINT"), control.signal("SIGTERM"), control.signal("SIGHUP"), control.signal("SIGINT")],
+            [Urgency::Stop, Urgency::Hurry, Urgency::Leave, Urgency::Leave]
+        );
         assert_eq!(run.requests.try_recv().map(|request| request.reason), Ok(StopReason::Signal));
         assert_eq!(run.requests.try_recv().map(|request| request.reason), Ok(StopReason::SecondSignal));
     }

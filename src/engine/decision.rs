@@ -49,7 +49,9 @@ pub struct Known {
 pub fn decide(record: &Record, observed: &Observed, known: Known) -> Decision {
     match observed {
         Observed::Ours { marked: true } => Decision::Revert,
-        Observed::Ours { marked: false } => Decision::Drifted { detail: drift(record, &record.ours, "our mark is gone: someone may have adopted it") },
+        Observed::Ours { marked: false } => {
+            Decision::Drifted { detail: drift(record, &record.ours, "our mark is gone: someone may have adopted it") }
+        }
         // Until the answer of an inject is known it may still land: Intent, or a phase that this build does not know.
         Observed::Prior if matches!(record.phase, Phase::Intent | Phase::Unknown) && !known.fenced => Decision::Fence,
         Observed::Prior => Decision::Close,

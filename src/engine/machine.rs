@@ -157,7 +157,14 @@ impl Machine {
     /// A run whose process died: its faults are being lifted, and nothing is started again. `acted` when an action may be in place.
     #[must_use]
     pub fn resuming(script: Script, acted: bool) -> Self {
-        Self { progress: vec![Progress::Ended; script.steps.len()], script, stage: Stage::Lifting, stop: Some(StopReason::Resumed), acted, lifting_begun: true }
+        Self {
+            progress: vec![Progress::Ended; script.steps.len()],
+            script,
+            stage: Stage::Lifting,
+            stop: Some(StopReason::Resumed),
+            acted,
+            lifting_begun: true,
+        }
     }
 
     /// Whether the undo has been started; a run that turned round in its baseline has nothing to undo.
@@ -242,7 +249,8 @@ impl Machine {
 
     fn start_ready(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
         for index in 0..self.progress.len() {
-            let ready = self.progress[index] == Progress::Waiting && self.script.steps[index].after.iter().all(|&before| self.progress[before] == Progress::Passed);
+            let ready = self.progress[index] == Progress::Waiting
+                && self.script.steps[index].after.iter().all(|&before| self.progress[before] == Progress::Passed);
             if ready {
                 self.progress[index] = Progress::Running;
                 commands.push(Command::StartStep(index));
@@ -355,7 +363,10 @@ mod tests {
 
     fn script(steps: &[(&str, &[usize], bool)]) -> Script {
         Script {
-            steps: steps.iter().map(|(id, after, failback)| ScriptStep { id: (*id).to_owned(), after: after.to_vec(), failback: *failback }).collect(),
+            steps: steps
+                .iter()
+                .map(|(id, after, failback)| ScriptStep { id: (*id).to_owned(), after: after.to_vec(), failback: *failback })
+                .collect(),
             hold: Duration::from_secs(10),
             undo_by: seconds(60),
             region_limit: Some(Duration::from_secs(30)),

@@ -36,7 +36,12 @@ pub enum RecoveryError {
 }
 
 /// Finishes the undo of a run whose process died. The caller holds the run's claim.
-pub async fn resume(world: World, summary: RunSummary, controlled: Controlled, sinks: mpsc::UnboundedSender<RunEvent>) -> Result<Outcome, RecoveryError> {
+pub async fn resume(
+    world: World,
+    summary: RunSummary,
+    controlled: Controlled,
+    sinks: mpsc::UnboundedSender<RunEvent>,
+) -> Result<Outcome, RecoveryError> {
     let run = summary.header.run.clone();
     let records = world.journal.records(&run).await?;
     let past = world.journal.events(&run).await?;

@@ -226,7 +226,8 @@ impl Target<'_> {
                 _ => self.kind.tidy(&self.record).await,
             }
         };
-        let answer = tokio::time::timeout(self.call_limit(), call).await.unwrap_or_else(|_| Err(KindError::LostAnswer("no answer in time".to_owned())));
+        let answer =
+            tokio::time::timeout(self.call_limit(), call).await.unwrap_or_else(|_| Err(KindError::LostAnswer("no answer in time".to_owned())));
         crate::failpoint::hit("undo.after").map_err(|tripped| KindError::LostAnswer(tripped.to_string()))?;
         answer
     }

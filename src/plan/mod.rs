@@ -217,12 +217,20 @@ fn refuse_blast_radius(drill: &DrillSpec, environment: &EnvironmentSpec, plan: &
         let Some(limits) = limits else { continue };
         for (kind, count) in &by_kind {
             if limits.max_targets.is_some_and(|most| *count > most as usize) {
-                refusals.push(format!("would touch {count} targets with {kind}; limits.maxTargets of the {whose} is {}", limits.max_targets.unwrap_or(0)));
+                refusals.push(format!(
+                    "would touch {count} targets with {kind}; limits.maxTargets of the {whose} is {}",
+                    limits.max_targets.unwrap_or(0)
+                ));
             }
         }
         if limits.max_regions.is_some_and(|most| regions.len() > most as usize) {
             let names: Vec<&str> = regions.iter().map(String::as_str).collect();
-            refusals.push(format!("would fail {} regions ({}); limits.maxRegions of the {whose} is {}", regions.len(), names.join(", "), limits.max_regions.unwrap_or(0)));
+            refusals.push(format!(
+                "would fail {} regions ({}); limits.maxRegions of the {whose} is {}",
+                regions.len(),
+                names.join(", "),
+                limits.max_regions.unwrap_or(0)
+            ));
         }
     }
     plan.refusals.extend(refusals.into_iter().map(|reason| Refusal { step: None, reason, unreachable: false }));
@@ -250,7 +258,8 @@ impl Plan {
             noop: record.phase == Phase::Noop,
             undo_by_hand: by_hand.undo.clone(),
         };
-        let targets = self.steps.iter().flat_map(|step| step.records.iter().zip(&step.by_hand).map(move |(record, by_hand)| target(step, record, by_hand)));
+        let targets =
+            self.steps.iter().flat_map(|step| step.records.iter().zip(&step.by_hand).map(move |(record, by_hand)| target(step, record, by_hand)));
         PlanInfo { targets: targets.collect(), warnings: self.warnings.clone() }
     }
 
@@ -268,4 +277,3 @@ impl Plan {
         self.steps.iter().map(info).collect()
     }
 }
-

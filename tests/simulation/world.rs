@@ -230,7 +230,8 @@ impl Inner {
             self.problems.push(format!("I12: inject of {} after the run had turned round", write.target));
         }
         if write.verb == "revert" && write.target.starts_with("shift") {
-            let broken: Vec<&String> = self.objects.iter().filter(|(name, object)| name.starts_with("node") && object.mark.is_some()).map(|(name, _)| name).collect();
+            let broken: Vec<&String> =
+                self.objects.iter().filter(|(name, object)| name.starts_with("node") && object.mark.is_some()).map(|(name, _)| name).collect();
             if !broken.is_empty() {
                 self.problems.push(format!("I21: {} failed back while {broken:?} is in place", write.target));
             }

@@ -1,8 +1,8 @@
 //! Rules of an environment: names that refer to each other, connections, accounts and their partitions, freezes.
 
-use crate::drill::region;
 use crate::drill::suggest::{did_you_mean, short};
 use crate::drill::tree::Node;
+use crate::drill::{address, region};
 
 use super::drill::{readings, unique};
 use super::{Findings, schedule};
@@ -28,6 +28,26 @@ pub fn check(spec: &Node, found: &mut Findings<'_>) {
         schedule::window(freeze, None, found);
     }
     emulator(spec, found);
+    private(spec, found);
+}
+
+/// Addresses that probes will read, where they are written as such. Names are checked once they are resolved.
+fn private(spec: &Node, found: &mut Findings<'_>) {
+    if spec.get("network").and_then(|network| network.get("allowPrivate")).is_some_and(|node| node.to_json() == true) {
+        return;
+    }
+    let sources = spec.items_of("prometheus").iter().filter_map(|source| source.get("url"));
+    let endpoints = spec.get("endpoints").map(Node::entries).unwrap_or_default().iter().map(|entry| &entry.node);
+    for node in sources.chain(endpoints) {
+        let literal = node.text().and_then(|text| address::check_url(text).ok().flatten());
+        if let Some(address) = literal.filter(|address| address::private(*address)) {
+            found.error_with_help(
+                node.at,
+                format!("{address} is a private address"),
+                "probes read private addresses only where network.allowPrivate is true",
+            );
+        }
+    }
 }
 
 fn account(account: &Node, found: &mut Findings<'_>) {

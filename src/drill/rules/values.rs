@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::drill::schema::{Kind, Met, walk};
 use crate::drill::suggest::{did_you_mean, listed, short};
-use crate::drill::text::DurationText;
+use crate::drill::text::{DurationText, Percent};
 use crate::drill::tree::{Node, Value};
 use crate::drill::{address, cron, lookup, region, secret, zone};
 use crate::fault::params::{ActionSpec, FaultSpec};
@@ -52,6 +52,12 @@ pub fn check(kind: Kind, document: &Node, found: &mut Findings<'_>) {
 fn string(kind: Kind, met: &Met<'_>, text: &str, found: &mut Findings<'_>) {
     if met.definition == "Duration" {
         duration(met, text, found);
+    }
+    // The schema's pattern lets up to 999% pass; its other refusals are told there.
+    if let ("Percentage", Err(error)) = (met.definition, Percent::parse(text))
+        && text.trim_end_matches('%').parse::<f64>().is_ok_and(|number| number > 100.0)
+    {
+        found.error(met.node.at, error);
     }
     // What is looked up is checked once it is known.
     if kind == Kind::Drill && lookup::has(text) {

@@ -1,0 +1,150 @@
+//! `firedrill validate` as a person uses it: the real binary on files and folders.
+
+// Helpers of tests fail by panicking, like tests.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use firedrill::drill::bind;
+use firedrill::drill::load::{Options, load_drill, load_environment, load_text};
+use firedrill::drill::schema::Kind;
+use firedrill::fault::params::{ActionSpec, FaultSpec};
+use firedrill::probe::params::ProbeSpec;
+
+fn validate(args: &[&str], dir: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_firedrill")).arg("validate").args(args).current_dir(dir).output().unwrap()
+}
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_designs_own_example_is_valid_alone_and_in_its_environment() {
+    for args in [
+        vec!["evacuate-us-east-1.yaml"],
+        vec!["evacuate-us-east-1.yaml", "--env", "evacuate-us-east-1.yaml"],
+        vec!["--strict", "evacuate-us-east-1.yaml"],
+    ] {
+        let out = validate(&args, &fixtures());
+        assert_eq!(out.status.code(), Some(0), "{args:?}: {}", text(&out.stderr));
+        assert_eq!(text(&out.stderr), "");
+        assert_eq!(text(&out.stdout), "valid: 1 drill, 1 environment, 1 schedule\n");
+    }
+}
+
+#[test]
+fn every_kind_of_fault_action_and_probe_is_read() {
+    let out = validate(&["--strict", "every-kind.yaml"], &fixtures());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    let fixture = std::fs::read_to_string(fixtures().join("every-kind.yaml")).unwrap();
+    let loaded = load_text("every-kind.yaml", &fixture, &Options::default());
+    let spec = &loaded.drills[0].spec;
+    let faults: BTreeSet<&str> = spec.steps.iter().filter_map(|step| Some(step.fault.as_ref()?.one()?.name())).collect();
+    let actions: BTreeSet<&str> = spec.steps.iter().filter_map(|step| Some(step.action.as_ref()?.one()?.name())).collect();
+    let probes: BTreeSet<&str> = spec.objectives.iter().filter_map(|objective| Some(objective.probe.one()?.name())).collect();
+    assert_eq!(faults, FaultSpec::NAMES.iter().copied().collect());
+    assert_eq!(actions, ActionSpec::NAMES.iter().copied().collect());
+    assert_eq!(probes, ProbeSpec::NAMES.iter().copied().collect());
+}
+
+#[test]
+fn a_folder_is_searched_for_yaml_and_every_file_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("drills/deep")).unwrap();
+    std::fs::create_dir_all(dir.path().join("drills/.git")).unwrap();
+    for (name, text) in [("a.yaml", "a: 1"), ("deep/b.yml", "b: 1"), ("readme.md", "# no"), (".git/c.yaml", "c: 1"), (".hidden.yaml", "d: 1")] {
+        std::fs::write(dir.path().join("drills").join(name), text).unwrap();
+    }
+    std::os::unix::fs::symlink("..", dir.path().join("drills/deep/up")).unwrap();
+    let out = validate(&["drills"], dir.path());
+    let said = text(&out.stderr);
+    assert_eq!(out.status.code(), Some(2));
+    assert!(said.contains("drills/a.yaml:1:1: error: missing field 'apiVersion'") && said.contains("drills/deep/b.yml:1:1"), "{said}");
+    assert!(!said.contains("readme.md") && !said.contains(".git") && !said.contains(".hidden") && !said.contains("deep/up"), "{said}");
+
+    std::fs::create_dir(dir.path().join("none")).unwrap();
+    let out = validate(&["none"], dir.path());
+    assert!(out.status.code() == Some(2) && text(&out.stderr).contains("no .yaml or .yml file in this folder"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn the_sandbox_is_an_environment_without_starting_one() {
+    let drill = Path::new(env!("CARGO_MANIFEST_DIR")).join("drills/sandbox/evacuate-us-east-1.yaml").display().to_string();
+    for env in ["sandbox", "sandbox:no-failover", "sandbox:deaf-probe"] {
+        let out = validate(&[&drill, "--strict", "--env", env], &fixtures());
+        assert_eq!(out.status.code(), Some(0), "{env}: {}", text(&out.stderr));
+    }
+    let out = validate(&[&drill, "--env", "sandbox:no-failovr"], &fixtures());
+    assert_eq!(out.status.code(), Some(2));
+    assert!(text(&out.stderr).contains("unknown sandbox variant 'no-failovr'; did you mean"), "{}", text(&out.stderr));
+}
+
+#[test]
+fn one_of_several_environments_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let environment = |name: &str, endpoint: &str| {
+        format!(
+            "apiVersion: firedrill.dev/v1alpha1\nkind: Environment\nmetadata: {{name: {name}}}\nspec: {{endpoints: {{{endpoint}: \"https://a.example.com\"}}}}\n"
+        )
+    };
+    std::fs::write(dir.path().join("env.yaml"), format!("{}---\n{}", environment("staging", "checkout"), environment("production", "shop"))).unwrap();
+    let path = |name: &str| format!("{}{name}", dir.path().join("env.yaml").display());
+    assert_eq!(load_environment(&path("#production")).unwrap().metadata.name, "production");
+    let told = |name: &str| load_environment(&path(name)).unwrap_err()[0].message.clone();
+    assert!(told("").contains("has 2 documents of kind Environment; name one: ") && told("").ends_with("env.yaml#staging"), "{}", told(""));
+    assert!(told("#prodution").contains("no Environment 'prodution' in this file; did you mean 'production'?"));
+}
+
+#[test]
+fn binding_resolves_every_look_up() {
+    let fixture = fixtures().join("evacuate-us-east-1.yaml");
+    let drill = load_drill(&fixture).unwrap();
+    let environment = load_environment(&fixture.display().to_string()).unwrap();
+    let bound = bind(&drill, &environment).unwrap();
+    let http = bound.spec.objectives[0].probe.http.as_ref().unwrap();
+    assert_eq!(http.url, "https://checkout.staging.example.com/healthz");
+    let dns = bound.spec.steps[3].check.as_ref().unwrap().probe.dns.as_ref().unwrap();
+    assert_eq!((dns.name.as_str(), dns.answers.0.as_slice()), ("checkout.staging.example.com", &["198.51.100.7".to_owned()][..]));
+    assert!(!serde_json::to_string(&bound).unwrap().contains("${"));
+    // A drill that is no longer tied to its file gives the same.
+    assert_eq!(bind(&drill.value, &environment).unwrap(), bound);
+}
+
+#[test]
+fn every_list_map_and_string_of_the_schema_is_bounded() {
+    fn look(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+        let is = |name: &str| schema["type"] == name || schema["type"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
+        let map = is("object") && schema["additionalProperties"].is_object();
+        for (name, wanted, bound) in
+            [("string", is("string") && schema.get("enum").is_none(), "maxLength"), ("array", is("array"), "maxItems"), ("map", map, "maxProperties")]
+        {
+            if wanted && schema.get(bound).is_none() {
+                found.push(format!("{path}: {name} without {bound}"));
+            }
+        }
+        if is("null") || schema.get("anyOf").is_some() || schema.get("oneOf").is_some() {
+            found.push(format!("{path}: nullable, anyOf or oneOf"));
+        }
+        for key in ["properties", "$defs"] {
+            schema[key].as_object().into_iter().flatten().for_each(|(name, inner)| look(inner, &format!("{path}/{name}"), found));
+        }
+        for key in ["items", "additionalProperties"] {
+            if schema[key].is_object() {
+                look(&schema[key], &format!("{path}/{key}"), found);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for kind in Kind::ALL {
+        assert!(kind.schema()["properties"]["spec"].is_object(), "{}", kind.name());
+        look(&kind.schema(), kind.name(), &mut found);
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
