@@ -50,7 +50,7 @@ async fn record(kind: &Arc<dyn Kind>, undo_by: Timestamp) -> Record {
         version: RECORD_VERSION,
         run: "01RUN".to_owned(),
         step: "dark".to_owned(),
-        rank: 1,
+        after: vec!["before".to_owned()],
         kind: kind.name().to_owned(),
         action: false,
         keep: false,
@@ -208,8 +208,8 @@ async fn rules_are_found_without_the_journal_and_undone() {
         for everywhere in registry.everywhere() {
             found.extend(everywhere.discover().await.unwrap());
         }
-        let rank_is_not_in_the_mark = Record { rank: 0, phase: Phase::Injected, ..record.clone() };
-        assert_eq!(found, [rank_is_not_in_the_mark]);
+        let order_is_not_in_the_mark = Record { after: vec![], phase: Phase::Injected, ..record.clone() };
+        assert_eq!(found, [order_is_not_in_the_mark]);
         let undo = registry.for_record(&found[0]).unwrap();
         undo.revert(&found[0]).await.unwrap();
         assert_eq!(undo.observe(&found[0]).await, Observed::Prior);
