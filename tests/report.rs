@@ -471,8 +471,8 @@ async fn the_report_command_replays_a_stored_run_to_the_same_files() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.starts_with("FAILED  evacuate-us-east-1 in staging"), "{text}");
-    assert!(text.contains("firedrill-reports/01KB2QXW8V5Z3M4N7P9R1S6T8D/report.html"), "{text}");
-    let dir = state.path().join("firedrill-reports/01KB2QXW8V5Z3M4N7P9R1S6T8D");
+    assert!(text.contains("reports/01KB2QXW8V5Z3M4N7P9R1S6T8D/report.html"), "{text}");
+    let dir = state.path().join("reports/01KB2QXW8V5Z3M4N7P9R1S6T8D");
     for format in Format::ALL {
         let written = fs::read(dir.join(format.file_name())).unwrap();
         assert_eq!(written, format.render(&events, &score::evaluate(&events)).unwrap(), "{format}");

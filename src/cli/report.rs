@@ -6,9 +6,10 @@ use clap::{Args, ValueEnum};
 
 use super::Context;
 use super::listing::print;
+use super::session::report_dir;
 use crate::event::{Event, RunEvent};
 use crate::exit::Exit;
-use crate::journal::Journal;
+use crate::journal::{Journal, JournalError};
 use crate::report::story::Story;
 use crate::report::{Format, files, summary};
 use crate::score;
@@ -24,7 +25,7 @@ pub struct Report {
     /// Run id, or a unique prefix
     pub run: String,
 
-    /// Where the files go [default: firedrill-reports/RUN]
+    /// Where the files go [default: reports/RUN in the state directory]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
@@ -48,24 +49,25 @@ pub enum Wanted {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: Report) -> Exit {
-    let events = match events(context, &args.run).await {
-        Ok(events) => events,
+    let (state, events) = match events(context, &args.run).await {
+        Ok(found) => found,
         Err(exit) => return exit,
     };
     let Some(run) = events.iter().find_map(|event| if let Event::RunStarted(header) = &event.body { Some(header.run.clone()) } else { None }) else {
         return super::fail(Exit::Internal, format_args!("run '{}' has no events: it died before it began", args.run));
     };
-    let dir = args.out.unwrap_or_else(|| files::default_dir(&run));
+    let dir = report_dir(args.out.as_deref(), &state, &run);
     write(&dir, &formats(&args.format), &events)
 }
 
-async fn events(context: &Context, run: &str) -> Result<Vec<RunEvent>, Exit> {
+async fn events(context: &Context, run: &str) -> Result<(PathBuf, Vec<RunEvent>), Exit> {
     let found = async {
         let journal = super::existing_journal(context, run)?;
         let summary = journal.run(run).await?;
-        journal.events(&summary.header.run).await
+        let events = journal.events(&summary.header.run).await?;
+        Ok((journal.dir().to_owned(), events))
     };
-    found.await.map_err(|error| super::fail_journal(&error))
+    found.await.map_err(|error: JournalError| super::fail_journal(&error))
 }
 
 fn formats(wanted: &[Wanted]) -> Vec<Format> {

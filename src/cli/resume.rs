@@ -67,7 +67,7 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
     let world = world(clock, journal.clone(), &environment);
     let outcome = recovery::resume(world, summary, controlled, telling.sinks.clone()).await;
     telling.finish().await;
-    Ok(conclude(&outcome?, &dir))
+    Ok(conclude(context, &outcome?, &dir))
 }
 
 /// The world of a recovery: no person is asked anything.

@@ -88,7 +88,7 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     let outcome = runner::run(world, setup, controlled, telling.sinks.clone()).await;
     telling.finish().await;
     match outcome {
-        Ok(outcome) => (conclude(&outcome, &dir), opened),
+        Ok(outcome) => (conclude(context, &outcome, &dir), opened),
         Err(error) => {
             warn("nothing was touched");
             (fail(Exit::Refused, error), opened)

@@ -8,6 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::{Context, listing};
 use crate::clock::{Clock, Timestamp};
 use crate::engine::control::{Control, Urgency};
 use crate::engine::runner::Outcome;
@@ -88,7 +89,7 @@ impl Telling {
 }
 
 /// Writes the report and the last words; gives the exit code, with the way out where something is left.
-pub fn conclude(outcome: &Outcome, dir: &Path) -> Exit {
+pub fn conclude(context: &Context, outcome: &Outcome, dir: &Path) -> Exit {
     let written = report::files::write_all(dir, &outcome.events, &outcome.scorecard);
     let html = written.iter().find(|file| file.path.extension().is_some_and(|ending| ending == "html") && file.result.is_ok());
     let text = report::summary::summary(&Story::of(&outcome.events), &outcome.scorecard, html.map(|file| file.path.as_path()));
@@ -104,7 +105,7 @@ pub fn conclude(outcome: &Outcome, dir: &Path) -> Exit {
         for record in &outcome.in_place {
             warn(&format!("  {} ({}, step '{}', {:?})", record.target, record.kind, record.step, record.phase));
         }
-        warn(&format!("undo it with: firedrill resume {run}"));
+        warn(&format!("undo it with: {}", listing::command(context, &format!("resume {run}"))));
     }
     outcome.exit
 }

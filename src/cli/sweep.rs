@@ -97,7 +97,7 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         let where_ = (environment.metadata.name.clone(), environment.spec.clone());
         let outcome = recovery::sweep(world.clone(), leftover, drill.clone(), where_, controlled, telling.sinks.clone()).await;
         telling.finish().await;
-        let exit = conclude(&outcome?, &report_dir(args.report_dir.as_deref(), journal.dir(), &run));
+        let exit = conclude(context, &outcome?, &report_dir(args.report_dir.as_deref(), journal.dir(), &run));
         // An undone run is what was asked for: only what is left, or someone else's, is news.
         worst = match (worst, exit) {
             (_, Exit::StillInPlace) | (Exit::StillInPlace, _) => Exit::StillInPlace,

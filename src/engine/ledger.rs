@@ -76,7 +76,8 @@ impl Ledger {
         self.hold(|all| all.iter().filter(|record| record.action == actions && !record.phase.is_closed()).cloned().collect())
     }
 
-    async fn say(&self, record: &Record, phase: Phase, detail: Option<&str>) {
+    /// Tells where a record is.
+    pub async fn say(&self, record: &Record, phase: Phase, detail: Option<&str>) {
         let event = Event::TargetPhase {
             step: record.step.clone(),
             target: record.target.to_string(),

@@ -21,7 +21,9 @@ pub mod log;
 pub mod machine;
 pub mod recovery;
 pub mod runner;
+mod step;
 pub mod undo;
+mod watchers;
 
 /// Everything that a run touches, behind traits.
 #[derive(Clone)]

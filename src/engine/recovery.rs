@@ -49,7 +49,7 @@ pub async fn resume(
     let environment: EnvironmentSpec = (summary.header.environment_document.get("spec").cloned())
         .map_or_else(|| Ok(EnvironmentSpec::default()), serde_json::from_value)
         .map_err(RecoveryError::Document)?;
-    let why = "the run's process died; finishing its undo";
+    let why = "its undo is finished from the journal";
     Ok(finish_undo(world, setup(summary.header, drill.spec, environment, &records, &past), past, records, controlled, sinks, why).await)
 }
 
@@ -129,7 +129,7 @@ pub async fn sweep(
     world.journal.commit_intents(&unknown).await?;
     records.extend(unknown);
     let setup = setup(header, drill, environment.1, &records, &past);
-    Ok(finish_undo(world, setup, past, records, controlled, sinks, "found by sweep; undoing it").await)
+    Ok(finish_undo(world, setup, past, records, controlled, sinks, "sweep found what it left").await)
 }
 
 fn setup(header: RunHeader, drill: DrillSpec, environment: EnvironmentSpec, records: &[Record], past: &[RunEvent]) -> Setup {

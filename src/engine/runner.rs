@@ -4,37 +4,34 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec};
-use crate::event::{Event, Health, ObjectiveInfo, RunEvent, RunStarted, Sample, StepKind, StepOutcome, StopReason};
+use crate::event::{Event, Health, ObjectiveInfo, RunEvent, RunStarted, Sample, StepKind, StopReason};
 use crate::exit::Exit;
-use crate::fault::{Observed, Record};
+use crate::fault::Record;
 use crate::journal::{JournalError, RunEnd, RunHeader};
-use crate::plan::{Plan, PlannedStep};
-use crate::probe::watch::{read_once, until_stable, watch};
-use crate::probe::{Probe, ProbeSource};
+use crate::plan::Plan;
+use crate::probe::ProbeSource;
+use crate::probe::watch::{read_once, until_stable};
 use crate::score::{self, Scorecard};
 
+use super::World;
 use super::baseline::{self, AbortWatch, SettleWatch};
 use super::control::{Controlled, StopRequest, Urgency};
-use super::forward::Forward;
 use super::ledger::Ledger;
 use super::log::EventLog;
 use super::machine::{Command, Input, Machine, Script, ScriptStep, Stage};
+use super::step::Work;
 use super::undo::Undo;
-use super::{Answer, World};
 
-/// Time between two looks at whether the verified faults are still there, and whether an abort was requested.
-const LOOK: Duration = Duration::from_secs(5);
-const ABORT_POLL: Duration = Duration::from_millis(500);
 /// Defaults of gates (drill-file.md).
-const GATE_INTERVAL: Duration = Duration::from_secs(1);
-const GATE_TIMEOUT: Duration = Duration::from_secs(5);
-const HALT_INTERVAL: Duration = Duration::from_secs(5);
+pub(super) const GATE_INTERVAL: Duration = Duration::from_secs(1);
+/// See [`GATE_INTERVAL`].
+pub(super) const GATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a run is made of.
 pub struct Setup {
@@ -66,7 +63,8 @@ pub struct Outcome {
     pub in_place: Vec<Record>,
 }
 
-enum Message {
+/// What tasks tell the runner.
+pub(super) enum Message {
     Input(Input),
     Sample(Sample),
     Injecting(Timestamp),
@@ -107,6 +105,7 @@ pub async fn finish_undo(
     let ledger = Ledger::new(&run, world.journal.clone(), log.clone(), records);
     let machine = Machine::resuming(script(&setup), acted);
     let mut runner = Runner::new(world, run, log, ledger, machine, controlled, setup);
+    runner.tell_what_only_the_journal_knows().await;
     runner.log.emit(Event::Stopping { reason: StopReason::Resumed, detail: why.to_owned() }).await;
     runner.perform(Command::LiftFaults).await;
     runner.drive().await
@@ -130,19 +129,20 @@ fn script(setup: &Setup) -> Script {
     }
 }
 
-struct Runner {
-    world: World,
-    run: String,
-    log: EventLog,
-    ledger: Ledger,
+/// A run that is on.
+pub(super) struct Runner {
+    pub(super) world: World,
+    pub(super) run: String,
+    pub(super) log: EventLog,
+    pub(super) ledger: Ledger,
     machine: Machine,
     controlled: Controlled,
-    setup: Arc<Setup>,
-    send: mpsc::UnboundedSender<Message>,
+    pub(super) setup: Arc<Setup>,
+    pub(super) send: mpsc::UnboundedSender<Message>,
     receive: mpsc::UnboundedReceiver<Message>,
     /// Watchers and steps; dropped with the run. Undo is never among them.
-    tasks: JoinSet<()>,
-    steps: CancellationToken,
+    pub(super) tasks: JoinSet<()>,
+    pub(super) steps: CancellationToken,
     baseline_until: Option<Timestamp>,
     baseline: Vec<Sample>,
     aborts: Vec<AbortWatch>,
@@ -317,6 +317,21 @@ impl Runner {
         }
     }
 
+    /// The process may have died between a record's move and its event: the stream must not tell an older story than the journal.
+    async fn tell_what_only_the_journal_knows(&self) {
+        let mut told = BTreeMap::new();
+        for event in self.log.all().await {
+            if let Event::TargetPhase { step, target, phase, .. } = event.body {
+                told.insert((step, target), phase);
+            }
+        }
+        for record in self.ledger.all() {
+            if told.get(&(record.step.clone(), record.target.to_string())) != Some(&record.phase) {
+                self.ledger.say(&record, record.phase, None).await;
+            }
+        }
+    }
+
     async fn note_failure(&self, result: Result<(), JournalError>) {
         if let Err(error) = result {
             self.log.emit(Event::Note { text: error.to_string() }).await;
@@ -394,80 +409,6 @@ impl Runner {
         let left = self.ledger.in_place(false).iter().chain(&self.ledger.in_place(true)).map(|record| record.target.to_string()).collect();
         self.log.emit(Event::UndoEnded { left, drifted: named(crate::event::Phase::Drifted), kept: named(crate::event::Phase::Kept) }).await;
     }
-
-    // ---- watching -----------------------------------------------------------------------------------------------------------------------------
-
-    fn watch_everything(&mut self) {
-        let first = self.world.clock.now();
-        let (samples, mut from_probes) = mpsc::unbounded_channel();
-        for (objective, info) in self.setup.drill.objectives.iter().zip(&self.setup.started.objectives) {
-            // The plan opened every probe once already and refuses what cannot be opened.
-            if let Ok(probe) = self.world.probes.open(&objective.probe, &self.run) {
-                self.tasks.spawn(watch(self.world.clock, info.id.clone(), probe, *info.interval, *info.timeout, first, samples.clone()));
-            }
-        }
-        drop(samples);
-        let send = self.send.clone();
-        self.tasks.spawn(async move {
-            while let Some(sample) = from_probes.recv().await {
-                let _ = send.send(Message::Sample(sample));
-            }
-        });
-        for halt in &self.setup.environment.halt_when {
-            if let Ok(probe) = self.world.probes.open(&halt.probe, &self.run) {
-                let (clock, send, id) = (self.world.clock, self.send.clone(), halt.id.clone());
-                let interval = halt.interval.map_or(HALT_INTERVAL, |interval| *interval);
-                let timeout = halt.timeout.map_or(GATE_TIMEOUT, |timeout| *timeout);
-                self.tasks.spawn(async move {
-                    loop {
-                        let (_, _, reading) = read_once(&clock, probe.as_ref(), timeout).await;
-                        if reading.health == Health::Good {
-                            let detail = format!("'{id}' of the environment became true");
-                            let _ = send.send(Message::Input(Input::Stop { reason: StopReason::HaltWhen, detail }));
-                            return;
-                        }
-                        tokio::time::sleep(interval).await;
-                    }
-                });
-            }
-        }
-        let (journal, run, send) = (self.world.journal.clone(), self.run.clone(), self.send.clone());
-        self.tasks.spawn(async move {
-            loop {
-                tokio::time::sleep(ABORT_POLL).await;
-                if journal.abort_requested(&run).await.unwrap_or(false) {
-                    let detail = "an abort was requested; undoing in order".to_owned();
-                    let _ = send.send(Message::Input(Input::Stop { reason: StopReason::AbortRequested, detail }));
-                    return;
-                }
-            }
-        });
-    }
-
-    /// In the hold: says when a verified fault is no longer there.
-    fn watch_faults(&mut self) {
-        let (world, ledger, log, cancel) = (self.world.clone(), self.ledger.clone(), self.log.clone(), self.steps.clone());
-        self.tasks.spawn(async move {
-            loop {
-                tokio::select! {
-                    () = tokio::time::sleep(LOOK) => {}
-                    () = cancel.cancelled() => return,
-                }
-                for record in ledger.in_place(false) {
-                    let Ok(kind) = world.kinds.for_record(&record) else { continue };
-                    let observed = kind.observe(&record).await;
-                    if cancel.is_cancelled() {
-                        return;
-                    }
-                    if matches!(observed, Observed::Prior | Observed::Other { .. } | Observed::Absent) {
-                        let detail = "it was no longer in place during the hold".to_owned();
-                        log.emit(Event::FaultLost { step: record.step.clone(), target: record.target.to_string(), detail }).await;
-                        return;
-                    }
-                }
-            }
-        });
-    }
 }
 
 async fn region_healthy(world: &World, setup: &Setup, run: &str, limit: Timestamp) -> Result<(), String> {
@@ -475,97 +416,6 @@ async fn region_healthy(world: &World, setup: &Setup, run: &str, limit: Timestam
     let probe = world.probes.open(&gate.probe, run)?;
     let (interval, timeout) = (gate.interval.map_or(GATE_INTERVAL, |i| *i), gate.timeout.map_or(GATE_TIMEOUT, |t| *t));
     until_stable(&world.clock, probe.as_ref(), interval, timeout, *gate.stable_for, limit.since(world.clock.now()), |_| {}).await
-}
-
-/// One step's task.
-struct Work<'a> {
-    world: &'a World,
-    log: &'a EventLog,
-    ledger: &'a Ledger,
-    setup: &'a Setup,
-    run: &'a str,
-    step: &'a PlannedStep,
-    limit: Timestamp,
-    cancel: &'a CancellationToken,
-    send: &'a mpsc::UnboundedSender<Message>,
-}
-
-impl Work<'_> {
-    async fn go(&self) -> StepOutcome {
-        let Some(spec) = self.setup.drill.steps.iter().find(|spec| spec.id == self.step.id) else {
-            return failed("it is not in the drill");
-        };
-        match self.step.kind {
-            StepKind::Fault | StepKind::Action => {
-                let kind = match self.world.kinds.for_step(&self.setup.drill, spec) {
-                    Ok(kind) => kind,
-                    Err(error) => return failed(&error.to_string()),
-                };
-                if self.step.kind == StepKind::Fault {
-                    let _ = self.send.send(Message::Injecting(self.world.clock.now()));
-                }
-                let (clock, ledger, log) = (&self.world.clock, self.ledger, self.log);
-                let forward = Forward { clock, ledger, log, kind: kind.as_ref(), step: &self.step.id, limit: self.limit, cancel: self.cancel };
-                forward.go(self.step.records.clone()).await
-            }
-            StepKind::Manual => match &spec.manual {
-                Some(manual) => self.ask(&manual.role, &manual.instruction).await,
-                None => failed("it has no manual part"),
-            },
-            StepKind::Wait => self.unless_cancelled(self.wait()).await,
-            StepKind::Check => match &spec.check {
-                Some(check) => match self.world.probes.open(&check.probe, self.run) {
-                    Ok(probe) => {
-                        let (interval, timeout) = (check.interval.map_or(GATE_INTERVAL, |i| *i), check.timeout.map_or(GATE_TIMEOUT, |t| *t));
-                        self.unless_cancelled(self.check(probe.as_ref(), interval, timeout)).await
-                    }
-                    Err(error) => failed(&error),
-                },
-                None => failed("it has no check part"),
-            },
-        }
-    }
-
-    async fn wait(&self) -> StepOutcome {
-        self.world.clock.sleep_until(self.limit).await;
-        StepOutcome::Done
-    }
-
-    async fn check(&self, probe: &dyn Probe, interval: Duration, timeout: Duration) -> StepOutcome {
-        let clock = &self.world.clock;
-        match until_stable(clock, probe, interval, timeout, Duration::ZERO, self.limit.since(clock.now()), |_| {}).await {
-            Ok(()) => StepOutcome::Done,
-            Err(why) => failed(&format!("the check did not become good: {why}")),
-        }
-    }
-
-    async fn ask(&self, role: &str, instruction: &str) -> StepOutcome {
-        let (step, limit) = (self.step.id.clone(), self.limit);
-        self.log.emit(Event::ManualAsked { step: step.clone(), role: role.to_owned(), instruction: instruction.to_owned(), limit }).await;
-        self.unless_cancelled(async {
-            tokio::select! {
-                answer = self.world.people.ask(&step, role, instruction, limit) => match answer {
-                    Answer::Done => StepOutcome::Done,
-                    Answer::Skip(why) => StepOutcome::Skipped { why },
-                    Answer::Failed(why) => failed(&why),
-                },
-                () = self.world.clock.sleep_until(limit) => failed("nobody confirmed it within its limit"),
-            }
-        })
-        .await
-    }
-
-    /// For steps that change nothing: a stop ends them at once.
-    async fn unless_cancelled(&self, work: impl Future<Output = StepOutcome>) -> StepOutcome {
-        tokio::select! {
-            outcome = work => outcome,
-            () = self.cancel.cancelled() => StepOutcome::Skipped { why: "the run turned round first".to_owned() },
-        }
-    }
-}
-
-fn failed(why: &str) -> StepOutcome {
-    StepOutcome::Failed { why: why.to_owned(), unreachable: false }
 }
 
 /// An objective as scoring and reports need it, with the defaults filled in (drill-file.md).
@@ -586,10 +436,4 @@ pub fn objective_infos(drill: &DrillSpec, probes: &dyn ProbeSource, run: &str) -
         depends_on: objective.depends_on.clone(),
     };
     drill.objectives.iter().map(info).collect()
-}
-
-/// Keeps the receiver half of an urgency alive where nobody ever signals (tests, sweep's dry run).
-#[must_use]
-pub fn calm() -> watch::Receiver<Urgency> {
-    watch::channel(Urgency::None).1
 }

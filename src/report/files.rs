@@ -64,12 +64,6 @@ pub struct Written {
     pub result: io::Result<()>,
 }
 
-/// Where a run's files go when nobody says otherwise: `firedrill-reports/RUN` in the working directory.
-#[must_use]
-pub fn default_dir(run: &str) -> PathBuf {
-    Path::new("firedrill-reports").join(run)
-}
-
 /// Writes every file of a run into `dir`, which is created where it is missing. One that fails does not stop the others.
 ///
 /// Files appear whole, by a rename, with the permissions that the umask gives: reports are made to be shared, and hold no secrets.

@@ -79,7 +79,9 @@ impl Bench {
     /// What an independent client sees of us-east-1 through the gateway: 200, or 000 when nothing answers.
     pub fn east(&self) -> String {
         let url = "http://dynamodb.us-east-1.amazonaws.com/";
-        let curl = Command::new("curl").args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", "-x", &format!("http://{}", self.gateway), url]).output();
+        let curl = Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", "-x", &format!("http://{}", self.gateway), url])
+            .output();
         String::from_utf8(curl.expect("curl is installed").stdout).unwrap()
     }
 

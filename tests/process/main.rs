@@ -1,5 +1,7 @@
 //! The real binary, run, stopped and killed on a real sandbox; what is left is seen by curl.
 
+#![allow(clippy::unwrap_used)]
+
 mod bench;
 
 use std::process::Stdio;

@@ -43,6 +43,7 @@ pub fn violations(end: &End) -> Vec<String> {
             check(*read == end.before[target].value, format!("I13: {target} was called Reverted while it was '{read}'"));
         }
     }
+    check(end.exit != Some(firedrill::exit::Exit::StillInPlace), format!("everything is restored, and the exit code says {:?}", end.exit));
     // Every process that lived to its end leaves a closed, complete memory.
     let empty_after_sweep = end.story.empties_the_journal() && inner.header.is_none();
     let nothing_happened = inner.header.is_none() && end.story.disturbed();
