@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::listing::command;
 use super::people::{Terminal, Unattended};
 use super::prepare::{Prepared, prepare, refuse};
 use super::session::{Telling, conclude, listen, report_dir, warn};
@@ -85,13 +86,27 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     let dir = report_dir(args.report_dir.as_deref(), journal.dir(), &run);
     let telling = Telling::start(clock);
     let world = World { clock, journal: journal.clone(), kinds, probes, people: Arc::new(people) };
-    let outcome = runner::run(world, setup, controlled, telling.sinks.clone()).await;
+    // A task of its own: a defect of ours must still name what is in place.
+    let outcome = tokio::spawn(runner::run(world, setup, controlled, telling.sinks.clone())).await;
     telling.finish().await;
     match outcome {
-        Ok(outcome) => (conclude(context, &outcome, &dir), opened),
-        Err(error) => {
+        Err(defect) => (defective(context, journal.as_ref(), &run, &defect.to_string()).await, opened),
+        Ok(Ok(outcome)) => (conclude(context, &outcome, &dir), opened),
+        Ok(Err(error)) => {
             warn("nothing was touched");
             (fail(Exit::Refused, error), opened)
+        }
+    }
+}
+
+/// The engine broke down: what is in place is what the journal says.
+async fn defective(context: &Context, journal: &dyn Journal, run: &str, defect: &str) -> Exit {
+    warn(&format!("internal error: {defect}"));
+    match journal.run(run).await {
+        Ok(summary) if summary.open_records == 0 => Exit::Internal,
+        _ => {
+            warn(&format!("STILL IN PLACE, or not known; undo it with: {}", command(context, &format!("resume {run}"))));
+            Exit::StillInPlace
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::engine::recovery::{self, Leftover, RecoveryError};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::journal::sqlite::Sqlite;
+use crate::sandbox;
 
 /// Find what firedrill left in an environment, without the journal, by the marks in it alone; --apply undoes it
 ///
@@ -43,6 +44,12 @@ pub struct Sweep {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: Sweep) -> Exit {
+    if sandbox::parse_env(&args.env).is_some() {
+        return fail(
+            Exit::Usage,
+            "an embedded sandbox ends with its run, and its gateway's rules with it; name the file of `firedrill sandbox --write-env FILE`",
+        );
+    }
     let environment = match load_environment(&args.env, &Options::default()) {
         Ok(environment) => environment,
         Err(found) => return tell(&found),

@@ -53,6 +53,13 @@ pub struct Controlled {
     pub urgency: watch::Receiver<Urgency>,
 }
 
+/// Waits until the ladder has reached `rung`; for ever where nobody can climb it any more.
+pub async fn reached(urgency: &mut watch::Receiver<Urgency>, rung: Urgency) {
+    if urgency.wait_for(|now| *now >= rung).await.is_err() {
+        std::future::pending().await
+    }
+}
+
 impl Control {
     /// A handle and the run's end of it.
     #[must_use]

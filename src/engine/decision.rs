@@ -66,3 +66,68 @@ pub fn decide(record: &Record, observed: &Observed, known: Known) -> Decision {
 fn drift(record: &Record, current: &serde_json::Value, why: &str) -> String {
     format!("{why}; left alone: {}", json!({"prior": record.prior, "ours": record.ours, "current": current}))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::fault::{RECORD_VERSION, TargetId};
+
+    fn record(phase: Phase) -> Record {
+        Record {
+            version: RECORD_VERSION,
+            run: "r".into(),
+            step: "s".into(),
+            after: vec![],
+            kind: "k".into(),
+            action: false,
+            keep: false,
+            target: TargetId { place: "p".into(), id: "t".into() },
+            prior: Value::Null,
+            ours: json!("ours"),
+            invert: Value::Null,
+            companions: vec![],
+            undo_by: Timestamp::default(),
+            phase,
+        }
+    }
+
+    #[test]
+    fn every_row_of_the_table() {
+        let fresh = Known::default();
+        let fenced = Known { fenced: true, ..fresh };
+        let absent = Known { absent_before: true, ..fresh };
+        let rows = [
+            (Phase::Verified, Observed::Ours { marked: true }, fresh, "Revert"),
+            (Phase::Verified, Observed::Ours { marked: false }, fresh, "Drifted"),
+            (Phase::Verified, Observed::Prior, fresh, "Close"),
+            (Phase::Reverting, Observed::Prior, fresh, "Close"),
+            // An inject whose answer is not known may still land.
+            (Phase::Intent, Observed::Prior, fresh, "Fence"),
+            (Phase::Unknown, Observed::Prior, fresh, "Fence"),
+            (Phase::Intent, Observed::Prior, fenced, "Close"),
+            (Phase::Intent, Observed::Ours { marked: true }, fenced, "Revert"),
+            (Phase::Verified, Observed::InTransition { detail: "stopping".into() }, fresh, "Wait"),
+            (Phase::Verified, Observed::Other { current: json!("theirs") }, fresh, "Drifted"),
+            (Phase::Verified, Observed::Absent, fresh, "ConfirmAbsent"),
+            (Phase::Verified, Observed::Absent, absent, "Gone"),
+            (Phase::Verified, Observed::Unreadable { error: "403".into() }, fresh, "Retry"),
+        ];
+        for (phase, observed, known, expected) in rows {
+            let decision = format!("{:?}", decide(&record(phase), &observed, known));
+            assert!(decision.starts_with(expected), "{phase:?} {observed:?} {known:?}: {decision}");
+        }
+    }
+
+    #[test]
+    fn a_drift_shows_prior_ours_and_current() {
+        let Decision::Drifted { detail } = decide(&record(Phase::Verified), &Observed::Other { current: json!("theirs") }, Known::default()) else {
+            panic!("not drifted");
+        };
+        for part in ["\"prior\":null", "\"ours\":\"ours\"", "\"current\":\"theirs\""] {
+            assert!(detail.contains(part), "{part}: {detail}");
+        }
+    }
+}

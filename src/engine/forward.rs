@@ -140,7 +140,10 @@ impl Forward<'_> {
 
     async fn verify(&self, record: &Record) -> Bite {
         loop {
-            let seen = self.kind.bite(record).await;
+            let seen = tokio::select! {
+                seen = tokio::time::timeout(CALL, self.kind.bite(record)) => seen.unwrap_or_else(|_| unproven(format!("no answer within {CALL:?}"))),
+                () = self.cancel.cancelled() => unproven("the run turned round first".to_owned()),
+            };
             let again = self.clock.now().plus(BITE_PAUSE);
             if seen == Bite::Verified || again >= self.limit || self.cancel.is_cancelled() {
                 return seen;
@@ -155,6 +158,10 @@ impl Forward<'_> {
 
 fn failed(why: String) -> StepOutcome {
     StepOutcome::Failed { why, unreachable: false }
+}
+
+fn unproven(why: String) -> Bite {
+    Bite::Unproven { why }
 }
 
 fn unreadable() -> Observed {

@@ -88,6 +88,8 @@ pub enum Command {
     CancelSteps,
     /// Record that the run turns round.
     SayStopping(StopReason, String),
+    /// Tell people that the undo was asked to hurry, or the watch after it to end.
+    SayNote(String),
     /// Record that the hold began.
     SayHold(Timestamp),
     /// Undo the faults.
@@ -269,8 +271,12 @@ impl Machine {
         }
         // A failed step while the run already turns round is said by the step itself.
         if self.stop.is_none_or(|before| reason > before) {
+            match self.stage {
+                Stage::Baseline | Stage::Steps | Stage::Hold(_) | Stage::Draining => commands.push(Command::SayStopping(reason, detail)),
+                // The drill is over already: what comes now can hurry its undo, and does not change what it proved.
+                Stage::Lifting | Stage::Region | Stage::FailingBack | Stage::Settling(_) | Stage::Done => commands.push(Command::SayNote(detail)),
+            }
             self.stop = Some(reason);
-            commands.push(Command::SayStopping(reason, detail));
         }
         match self.stage {
             Stage::Baseline => self.finish(commands),
@@ -288,9 +294,9 @@ impl Machine {
     fn tick(&mut self, now: Timestamp, commands: &mut Vec<Command>) {
         match self.stage {
             Stage::Steps | Stage::Hold(_) if now >= self.script.undo_by => {
-                self.turn_round(StopReason::UndoBy, "undoBy is due: undo begins now".to_owned(), commands);
+                self.turn_round(StopReason::UndoBy, "undoing everything now".to_owned(), commands);
             }
-            Stage::Hold(until) if now >= until => self.turn_round(StopReason::HoldOver, "the hold is over".to_owned(), commands),
+            Stage::Hold(until) if now >= until => self.turn_round(StopReason::HoldOver, "undoing everything".to_owned(), commands),
             Stage::Settling(until) if now >= until => self.finish(commands),
             Stage::Baseline
             | Stage::Steps
@@ -421,6 +427,16 @@ mod tests {
         let over = machine.step(Input::Tick, seconds(10));
         let stop = machine.step(Input::Stop { reason: StopReason::Signal, detail: String::new() }, seconds(10));
         assert_eq!(over.iter().chain(&stop).filter(|command| **command == Command::LiftFaults).count(), 1);
+    }
+
+    #[test]
+    fn a_signal_after_the_hold_hurries_the_undo_and_does_not_call_the_drill_aborted() {
+        let mut machine = Machine::new(script(&[("a", &[], false)]));
+        held(&mut machine);
+        done(&mut machine, 0, 0);
+        machine.step(Input::Tick, seconds(10));
+        let late = machine.step(Input::Stop { reason: StopReason::Signal, detail: "again".into() }, seconds(11));
+        assert_eq!(late, [Command::SayNote("again".into())]);
     }
 
     #[test]

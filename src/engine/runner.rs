@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Timestamp;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec};
-use crate::event::{Event, Health, ObjectiveInfo, RunEvent, RunStarted, Sample, StepKind, StopReason};
+use crate::event::{Event, Health, ObjectiveInfo, Phase, RunEvent, RunStarted, Sample, StepKind, StopReason};
 use crate::exit::Exit;
 use crate::fault::Record;
 use crate::journal::{JournalError, RunEnd, RunHeader};
@@ -21,7 +21,7 @@ use crate::score::{self, Scorecard};
 
 use super::World;
 use super::baseline::{self, AbortWatch, SettleWatch};
-use super::control::{Controlled, StopRequest, Urgency};
+use super::control::{Controlled, StopRequest, Urgency, reached};
 use super::ledger::Ledger;
 use super::log::EventLog;
 use super::machine::{Command, Input, Machine, Script, ScriptStep, Stage};
@@ -101,10 +101,14 @@ pub async fn finish_undo(
 ) -> Outcome {
     let run = setup.header.run.clone();
     let log = EventLog::new(&run, world.clock, world.journal.clone(), sinks, past);
-    let acted = records.iter().any(|record| record.action && !record.phase.is_closed());
+    let acted = records.iter().any(|record| record.action && !record.keep && !record.phase.is_closed());
     let ledger = Ledger::new(&run, world.journal.clone(), log.clone(), records);
     let machine = Machine::resuming(script(&setup), acted);
     let mut runner = Runner::new(world, run, log, ledger, machine, controlled, setup);
+    if runner.log.all().await.is_empty() {
+        // The process died before its first event, or the journal is lost: every stream begins with what is known of the run.
+        runner.log.emit(Event::RunStarted(Box::new(runner.setup.started.clone()))).await;
+    }
     runner.tell_what_only_the_journal_knows().await;
     runner.log.emit(Event::Stopping { reason: StopReason::Resumed, detail: why.to_owned() }).await;
     runner.perform(Command::LiftFaults).await;
@@ -182,13 +186,14 @@ impl Runner {
             let clock = self.world.clock;
             tokio::select! {
                 biased;
-                Ok(_) = urgency.wait_for(|urgency| *urgency == Urgency::Leave) => {
+                () = reached(&mut urgency, Urgency::Leave) => {
                     left = true;
                     break;
                 }
                 Some(StopRequest { reason, detail }) = self.controlled.requests.recv() => self.input(Input::Stop { reason, detail }).await,
-                Some(message) = self.receive.recv() => self.take(message).await,
+                // Ahead of the samples: no flood of them may put off the end of the hold, or undoBy.
                 () = clock.sleep_until(tick.unwrap_or_default()), if tick.is_some() => self.tick().await,
+                Some(message) = self.receive.recv() => self.take(message).await,
             }
         }
         self.steps.cancel();
@@ -242,6 +247,7 @@ impl Runner {
                 let abort = self.aborts.iter_mut().find_map(|watch| watch.take(&sample));
                 let settled = self.settle.as_mut().is_some_and(|watch| watch.take(&sample));
                 self.log.emit_at(sample.at, Event::Sample(sample)).await;
+                self.stop_without_a_journal().await;
                 if let Some(detail) = abort
                     && matches!(self.machine.stage(), Stage::Steps | Stage::Hold(_))
                 {
@@ -251,6 +257,15 @@ impl Runner {
                     self.input(Input::Settled).await;
                 }
             }
+        }
+    }
+
+    /// What cannot be remembered may not go on.
+    async fn stop_without_a_journal(&mut self) {
+        if matches!(self.machine.stage(), Stage::Steps | Stage::Hold(_))
+            && let Some(error) = self.log.failure().await
+        {
+            self.input(Input::Stop { reason: StopReason::JournalFailed, detail: error.to_string() }).await;
         }
     }
 
@@ -290,6 +305,7 @@ impl Runner {
             Command::StartStep(index) => self.start_step(index).await,
             Command::CancelSteps => self.steps.cancel(),
             Command::SayStopping(reason, detail) => self.log.emit(Event::Stopping { reason, detail }).await,
+            Command::SayNote(text) => self.log.emit(Event::Note { text }).await,
             Command::SayHold(until) => {
                 self.log.emit(Event::HoldStarted { until }).await;
                 self.watch_faults();
@@ -299,10 +315,9 @@ impl Runner {
             Command::FailBack => self.fail_back(),
             Command::KeepActions => {
                 for record in self.ledger.in_place(true) {
-                    let kept = self.ledger.set(&record, crate::event::Phase::Kept, Some("--skip-failback")).await;
+                    let kept = self.ledger.set(&record, Phase::Kept, Some("--skip-failback")).await;
                     self.note_failure(kept).await;
                 }
-                self.say_undo_ended().await;
             }
             Command::Settle(_) => {
                 self.say_undo_ended().await;
@@ -370,6 +385,9 @@ impl Runner {
         // Detached: no select, no dropped runner can stop it.
         tokio::spawn(async move {
             undo.all(faults).await;
+            for record in ledger.in_place(true).iter().filter(|record| record.keep) {
+                undo.close(record, Phase::Kept, Some("stays on purpose (keep: true)")).await;
+            }
             let left: Vec<String> = ledger.in_place(false).iter().map(|record| record.target.to_string()).collect();
             log.emit(Event::FaultsLifted { left: left.clone() }).await;
             let _ = send.send(Message::Input(Input::FaultsLifted { left: left.len() }));
@@ -383,7 +401,7 @@ impl Runner {
         self.tasks.spawn(async move {
             let answer = tokio::select! {
                 answer = region_healthy(&world, &setup, &run, limit) => answer,
-                Ok(_) = urgency.wait_for(|urgency| *urgency >= Urgency::Hurry) => Err("not waited for after a second signal".to_owned()),
+                () = reached(&mut urgency, Urgency::Hurry) => Err("not waited for after a second signal".to_owned()),
             };
             let (healthy, detail) = match answer {
                 Ok(()) => (true, "good".to_owned()),
@@ -403,11 +421,11 @@ impl Runner {
     }
 
     async fn say_undo_ended(&self) {
-        let named = |phase: crate::event::Phase| -> Vec<String> {
+        let named = |phase: Phase| -> Vec<String> {
             self.ledger.all().iter().filter(|record| record.phase == phase).map(|record| record.target.to_string()).collect()
         };
         let left = self.ledger.in_place(false).iter().chain(&self.ledger.in_place(true)).map(|record| record.target.to_string()).collect();
-        self.log.emit(Event::UndoEnded { left, drifted: named(crate::event::Phase::Drifted), kept: named(crate::event::Phase::Kept) }).await;
+        self.log.emit(Event::UndoEnded { left, drifted: named(Phase::Drifted), kept: named(Phase::Kept) }).await;
     }
 }
 

@@ -17,7 +17,7 @@ use crate::event::{Event, Phase};
 use crate::fault::{Kind, KindError, Observed, Record};
 
 use super::World;
-use super::control::Urgency;
+use super::control::{Urgency, reached};
 use super::decision::{Decision, Known, decide};
 use super::ledger::Ledger;
 use super::log::EventLog;
@@ -77,26 +77,22 @@ impl Undo {
         let mut urgency = self.urgency.clone();
         tokio::select! {
             _ = others.wait_for(|done| turn.blockers.iter().all(|blocker| done.contains(blocker))) => {}
-            Ok(_) = urgency.wait_for(|urgency| *urgency >= Urgency::Hurry) => {}
+            () = reached(&mut urgency, Urgency::Hurry) => {}
         }
         let step_aside = || {
             out.send_modify(|done| {
                 done.insert(index);
             });
         };
-        if turn.record.keep {
-            self.close(&turn.record, Phase::Kept, Some("stays on purpose")).await;
-        } else {
-            match self.world.kinds.for_record(&turn.record) {
-                Ok(kind) => Target { undo: self, kind, record: turn.record.clone(), calls, step_aside: &step_aside }.put_back().await,
-                Err(error) => self.close(&turn.record, Phase::Stuck, Some(&error.to_string())).await,
-            }
+        match self.world.kinds.for_record(&turn.record) {
+            Ok(kind) => Target { undo: self, kind, record: turn.record.clone(), calls, step_aside: &step_aside }.put_back().await,
+            Err(error) => self.close(&turn.record, Phase::Stuck, Some(&error.to_string())).await,
         }
         step_aside();
     }
 
     /// Moves a record on; an undo never stops because its journal does.
-    async fn close(&self, record: &Record, phase: Phase, detail: Option<&str>) {
+    pub async fn close(&self, record: &Record, phase: Phase, detail: Option<&str>) {
         if let Err(error) = self.ledger.set(record, phase, detail).await {
             self.log.emit(Event::Note { text: format!("{}: {error}; the undo goes on", record.target) }).await;
         }

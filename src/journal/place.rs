@@ -75,7 +75,8 @@ pub fn prepare(dir: &Path, make_parents: bool) -> Result<(), JournalError> {
     };
     // A directory's mode says little about whether it can be written (read-only mounts, immutable flags, root): so try.
     let tried = made.and_then(|()| {
-        let probe = runs.join(format!(".writable-{}", std::process::id()));
+        // A name of its own: another thread or process may be trying too.
+        let probe = runs.join(format!(".writable-{}", ulid::Ulid::generate()));
         OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&probe)?;
         fs::remove_file(&probe)
     });

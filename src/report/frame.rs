@@ -143,7 +143,7 @@ fn stage_line(story: &Story, now: Timestamp, canvas: Canvas) -> String {
         Stage::Baseline => story.baseline.as_ref().map(|it| (it.began, it.until)),
         Stage::Hold => story.hold,
         Stage::Region => story.region_waiting,
-        Stage::Starting | Stage::Steps | Stage::Undo | Stage::FailBack | Stage::Over => None,
+        Stage::Starting | Stage::Steps | Stage::Undo | Stage::FailBack | Stage::Settling | Stage::Over => None,
     };
     let elapsed = match story.t0() {
         Some(t0) => format!("T0 +{}", words::ticking(now.since(t0))),
@@ -227,6 +227,7 @@ fn in_place(story: &Story, now: Timestamp, canvas: Canvas) -> Vec<String> {
 fn hint(story: &Story) -> &'static str {
     match (story.stage(), story.undo.last()) {
         (Stage::Over, _) => " done",
+        (Stage::Settling, _) => " everything is undone; Ctrl-C: watch no longer",
         (Stage::Undo | Stage::Region | Stage::FailBack, Some((_, true))) => " Ctrl-C: give up waiting, name what is in place and how to undo it",
         (Stage::Undo | Stage::Region | Stage::FailBack, _) => " undoing; Ctrl-C: skip waits, lift faults at once",
         (Stage::Starting | Stage::Baseline | Stage::Steps | Stage::Hold, _) => " Ctrl-C: stop and undo",

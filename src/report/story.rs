@@ -173,7 +173,9 @@ pub enum Stage {
     Region,
     /// Actions are being failed back, and the end is measured.
     FailBack,
-    /// The last undo is done, or the run has ended.
+    /// Everything is undone; the objectives are watched until they are stable again.
+    Settling,
+    /// The run has ended.
     Over,
 }
 
@@ -319,8 +321,11 @@ impl Story {
     /// What the run is doing.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        if self.ended.is_some() || self.undone.is_some() {
+        if self.ended.is_some() {
             return Stage::Over;
+        }
+        if self.undone.is_some() {
+            return Stage::Settling;
         }
         if let Some(began) = self.undo_began() {
             return match (&self.lifted, self.region_waiting, &self.region_healthy) {

@@ -150,6 +150,7 @@ pub fn stage(stage: Stage) -> &'static str {
         Stage::Undo => "undo",
         Stage::Region => "waiting for the region",
         Stage::FailBack => "fail-back",
+        Stage::Settling => "undone, watching the objectives settle",
         Stage::Over => "over",
     }
 }

@@ -78,7 +78,8 @@ pub fn evaluate(events: &[RunEvent]) -> Scorecard {
         reason: run.reason,
         unreachable: run.unreachable,
         score,
-        coverage: if total > 0.0 { known / total } else { 0.0 },
+        // An empty sum of floats is -0.0.
+        coverage: if total > 0.0 { known / total + 0.0 } else { 0.0 },
         t0,
         undo_began: stream.undo_began,
         clocks,

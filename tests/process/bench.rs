@@ -13,7 +13,7 @@ pub const BOUND: Duration = Duration::from_secs(90);
 
 pub fn firedrill() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
-    command.env_remove("FIREDRILL_FAILPOINT").env_remove("FIREDRILL_STATE_DIR").stdin(Stdio::null());
+    command.env_remove("FIREDRILL_FAILPOINT").env_remove("FIREDRILL_STATE_DIR").env("FIREDRILL_ALLOW_TMPFS_STATE", "1").stdin(Stdio::null());
     command
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod guards;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -267,6 +268,11 @@ fn moments(bench: &Bench, kind: &str) -> Vec<f64> {
 
 fn failovers(bench: &Bench) -> Vec<f64> {
     moments(bench, "failover")
+}
+
+/// The edge sends users to us-east-1 again.
+pub fn wait_until_users_are_back(bench: &Bench) {
+    wait_for_fail_back(bench, failovers(bench).len().saturating_sub(1));
 }
 
 /// The next drill begins with users in us-east-1 again.

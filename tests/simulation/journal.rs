@@ -9,7 +9,7 @@ use firedrill::journal::{Claim, Journal, JournalError, RunEnd, RunHeader, RunSum
 use super::world::{Answer, Break, Inner, Seen, World};
 
 /// Every kind of write; the teeth test takes each out in turn.
-pub const WRITES: [&str; 8] = ["open", "intents", "injected", "verified", "reverting", "reverted", "events", "close"];
+pub const WRITES: [&str; 9] = ["open", "intents", "injected", "verified", "reverting", "reverted", "drifted", "events", "close"];
 
 pub struct SimJournal(pub World);
 
@@ -32,6 +32,7 @@ fn name(phase: Phase) -> &'static str {
         Phase::Verified => "verified",
         Phase::Reverting => "reverting",
         Phase::Reverted => "reverted",
+        Phase::Drifted => "drifted",
         _ => "other",
     }
 }

@@ -11,7 +11,7 @@ use firedrill::engine::control::Control;
 use firedrill::engine::recovery;
 use firedrill::engine::runner::{self, Outcome, Setup};
 use firedrill::engine::{Answer as Reply, People};
-use firedrill::event::{Event, RunStarted, StopReason};
+use firedrill::event::{Event, Phase, RunStarted, StopReason};
 use firedrill::exit::Exit;
 use firedrill::journal::{Journal, RunHeader};
 use firedrill::plan;
@@ -21,7 +21,7 @@ use tokio::sync::{Notify, mpsc};
 use super::checks;
 use super::journal::SimJournal;
 use super::kinds::Source;
-use super::world::{Break, Fate, Inner, Object, World};
+use super::world::{Break, Fate, Inner, Object, Seen, World};
 
 const BIRTH: Timestamp = Timestamp(1_800_000_000_000_000);
 pub const RUN: &str = "01SIMULATION";
@@ -41,6 +41,15 @@ pub struct Story {
     abort: bool,
     foreign: bool,
     sick: bool,
+    stubborn: bool,
+    kept: Option<Kept>,
+}
+
+/// Who says that the action stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    ByDrill,
+    ByFlag,
 }
 
 /// How a story ended, for the checks.
@@ -96,7 +105,17 @@ impl People for Nobody {
 
 impl Story {
     pub fn new() -> Self {
-        Self { first: None, second: None, recovery: Recovery::Resume, broken: None, abort: false, foreign: false, sick: false }
+        Self {
+            first: None,
+            second: None,
+            recovery: Recovery::Resume,
+            broken: None,
+            abort: false,
+            foreign: false,
+            sick: false,
+            stubborn: false,
+            kept: None,
+        }
     }
     pub fn first(self, at: usize, fate: Fate) -> Self {
         Self { first: Some((at, fate)), ..self }
@@ -115,6 +134,12 @@ impl Story {
     }
     pub fn foreign_change_in_the_hold(self) -> Self {
         Self { foreign: true, ..self }
+    }
+    pub fn stubborn_target(self) -> Self {
+        Self { stubborn: true, ..self }
+    }
+    pub fn kept(self, kept: Kept) -> Self {
+        Self { kept: Some(kept), ..self }
     }
     pub fn sick_region(self) -> Self {
         Self { sick: true, ..self }
@@ -167,7 +192,8 @@ impl Story {
     }
 
     async fn run(self, world: World) -> Option<Outcome> {
-        let drill = drill();
+        let mut drill = drill();
+        drill.spec.steps.iter_mut().for_each(|step| step.keep = step.action.is_some() && self.kept == Some(Kept::ByDrill));
         let (engine, now) = (engine(&world), world.clock.now());
         let baseline = *drill.spec.baseline.unwrap();
         let mut plan = plan::resolve(RUN, &drill.spec, &environment(), engine.kinds.as_ref(), now.plus(baseline)).await;
@@ -190,7 +216,7 @@ impl Story {
             environment: environment(),
             plan,
             baseline,
-            skip_failback: false,
+            skip_failback: self.kept == Some(Kept::ByFlag),
         };
         let (sinks, mut told) = mpsc::unbounded_channel::<firedrill::event::RunEvent>();
         let watcher = world.clone();
@@ -203,6 +229,9 @@ impl Story {
                     control.stop(StopReason::AbortRequested, "asked");
                 }
                 let mut inner = watcher.lock();
+                if self.stubborn {
+                    inner.stubborn_until = inner.now.plus(Duration::from_secs(300));
+                }
                 if self.foreign {
                     inner.objects.insert("node-a1".into(), Object { value: "repaired by someone".into(), mark: None });
                 }
@@ -294,6 +323,15 @@ impl End {
             let seen: Vec<String> = self.inner.seen.iter().map(|(at, seen)| format!("{at} {seen:?}")).collect();
             panic!("{violations}\n{}", seen.join("\n"));
         }
+    }
+
+    pub fn reverted_at(&self, id: &str) -> Option<Timestamp> {
+        let closed = |seen: &Seen| matches!(seen, Seen::Reverted { target, .. } if target == id);
+        self.inner.seen.iter().find(|(_, seen)| closed(seen)).map(|(at, _)| *at)
+    }
+
+    pub fn was_stuck(&self, id: &str) -> bool {
+        self.inner.history.contains(&(id.to_owned(), Phase::Stuck))
     }
 
     pub fn assert_lifted_but_evacuated(&self) {

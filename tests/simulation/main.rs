@@ -9,7 +9,7 @@ mod kinds;
 mod life;
 mod world;
 
-use life::{Recovery, Story};
+use life::{Kept, Recovery, Story};
 use world::{Break, Fate};
 
 /// Fates at which the process dies.
@@ -21,6 +21,7 @@ const SURVIVED: [Fate; 3] = [Fate::LoseAnswer, Fate::AnswerLostAndLate, Fate::Ac
 fn an_undisturbed_run_passes_and_has_at_least_forty_effects() {
     let end = Story::new().tell();
     end.assert_restored();
+    println!("{} effects, {} of them writes to the world", end.effects, end.writes.len());
     assert!(end.effects >= 40, "{} effects", end.effects);
     assert_eq!(end.exit, Some(firedrill::exit::Exit::Passed), "{:?}", end.reason);
 }
@@ -102,6 +103,25 @@ fn someone_elses_change_in_the_hold_is_left_alone_and_the_run_says_drifted() {
 }
 
 #[test]
+fn a_target_that_cannot_be_undone_for_minutes_is_called_stuck_retried_and_does_not_stop_the_others() {
+    let end = Story::new().stubborn_target().tell();
+    end.assert_restored();
+    let reverted = |id: &str| end.reverted_at(id).unwrap_or_else(|| panic!("{id} was never reverted"));
+    assert!(reverted("node-a1") < reverted("node-b1"), "node-a1 waited for a stuck target");
+    assert!(end.was_stuck("node-b1"));
+}
+
+#[test]
+fn an_action_kept_on_purpose_stays_is_recorded_and_is_not_still_in_place() {
+    for kept in [Kept::ByDrill, Kept::ByFlag] {
+        let end = Story::new().kept(kept).tell();
+        end.assert_lifted_but_evacuated();
+        assert_eq!(end.exit, Some(firedrill::exit::Exit::Passed), "{kept:?}: {:?}", end.reason);
+        assert!(end.inner.end.is_some() && end.inner.records.iter().all(|record| record.phase.is_closed()), "{kept:?}");
+    }
+}
+
+#[test]
 fn a_region_that_stays_sick_keeps_its_evacuation_and_exits_seven() {
     let end = Story::new().sick_region().tell();
     end.assert_lifted_but_evacuated();
@@ -110,8 +130,8 @@ fn a_region_that_stays_sick_keeps_its_evacuation_and_exits_seven() {
 
 /// Tells every story until one is caught; the name of the broken part must not matter to who catches it.
 fn caught(broken: Break) -> bool {
-    let normal = Story::new().broken(broken);
-    if normal.tell().violations().is_some() {
+    let whole = [Story::new(), Story::new().foreign_change_in_the_hold()];
+    if whole.into_iter().any(|story| story.broken(broken).tell().violations().is_some()) {
         return true;
     }
     let effects = Story::new().tell().effects;

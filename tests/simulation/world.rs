@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use firedrill::clock::{Clock, Timestamp};
-use firedrill::event::RunEvent;
+use firedrill::event::{Phase, RunEvent};
 use firedrill::fault::Record;
 use firedrill::journal::{RunEnd, RunHeader};
 use tokio::sync::Notify;
@@ -88,13 +88,15 @@ pub struct Inner {
     pub late: Vec<(Timestamp, Write)>,
     pub seen: Vec<(Timestamp, Seen)>,
     pub in_flight: BTreeMap<String, usize>,
+    /// Until then no revert of node-b1 lands.
+    pub stubborn_until: Timestamp,
     pub problems: Vec<String>,
     pub blind: BTreeMap<String, bool>,
     // Durable memory.
     pub header: Option<RunHeader>,
     pub records: Vec<Record>,
     pub baseline: BTreeMap<String, serde_json::Value>,
-    pub history: Vec<(String, firedrill::event::Phase)>,
+    pub history: Vec<(String, Phase)>,
     pub events: Vec<RunEvent>,
     pub end: Option<RunEnd>,
     pub abort: bool,
@@ -158,6 +160,10 @@ impl World {
         tokio::time::sleep(Duration::from_millis(10)).await;
         let (fate, answer) = {
             let mut inner = self.lock();
+            if write.verb == "revert" && target == "node-b1" && inner.now < inner.stubborn_until {
+                inner.in_flight.remove(&target);
+                return Answer::Lost;
+            }
             let number = inner.effects;
             inner.writes.push(number);
             let fate = inner.next_fate();
@@ -236,7 +242,11 @@ impl Inner {
                 self.problems.push(format!("I21: {} failed back while {broken:?} is in place", write.target));
             }
         }
-        if write.verb == "revert" && write.target.starts_with("node-a") && self.objects["node-b1"].mark.is_some() {
+        if write.verb == "revert"
+            && write.target.starts_with("node-a")
+            && self.objects["node-b1"].mark.is_some()
+            && !self.history.contains(&("node-b1".to_owned(), Phase::Stuck))
+        {
             self.problems.push("I8: node-a* undone before node-b1, which came after it".to_owned());
         }
     }
