@@ -117,6 +117,36 @@ fn binding_resolves_every_look_up() {
     assert_eq!(bind(&drill.value, &environment).unwrap(), bound);
 }
 
+/// The validator reads the schema as draft 7, which ignores what stands beside a `$ref`: only annotations may.
+#[test]
+fn nothing_but_annotations_stands_beside_a_reference_in_the_schema() {
+    fn look(schema: &serde_json::Value, found: &mut Vec<String>) {
+        if let Some(map) = schema.as_object()
+            && map.contains_key("$ref")
+        {
+            let annotations = ["$ref", "description", "title", "default", "examples", "deprecated"];
+            found.extend(
+                map.keys().filter(|key| !annotations.contains(&key.as_str()) && !map[*key].is_null()).map(|key| format!("{key} in {schema}")),
+            );
+        }
+        match schema {
+            serde_json::Value::Object(map) => map.values().for_each(|inner| look(inner, found)),
+            serde_json::Value::Array(all) => all.iter().for_each(|inner| look(inner, found)),
+            _ => {}
+        }
+    }
+    for kind in firedrill::drill::schema::Kind::ALL {
+        let (mut found, schema) = (Vec::new(), kind.schema());
+        look(&schema, &mut found);
+        // The root names its own definitions.
+        found.retain(|found| !found.starts_with("$defs") && !found.starts_with("$schema"));
+        assert!(found.is_empty(), "{found:#?}");
+        for keyword in ["prefixItems", "dependentRequired", "dependentSchemas", "unevaluatedProperties", "unevaluatedItems", "$dynamicRef"] {
+            assert!(!schema.to_string().contains(&format!("\"{keyword}\"")), "{keyword} is not in draft 7");
+        }
+    }
+}
+
 #[test]
 fn every_list_map_and_string_of_the_schema_is_bounded() {
     fn look(schema: &serde_json::Value, path: &str, found: &mut Vec<String>) {
