@@ -204,7 +204,7 @@ fn after_kill_9_with_the_state_directory_deleted_sweep_leaves_the_gateway_clean(
 }
 
 #[test]
-fn with_neither_resume_nor_sweep_the_rule_expires_at_its_deadline() {
+fn i9_with_neither_resume_nor_sweep_the_rule_expires_at_its_deadline() {
     let bench = Bench::with_undo_by("17s");
     killed_at(&bench, "journal.phase.after");
     assert_eq!(bench.east(), "000");
@@ -225,7 +225,7 @@ fn a_second_run_is_refused_while_something_of_the_first_is_in_place() {
 }
 
 #[test]
-fn a_steady_state_that_is_not_steady_refuses_before_anything_is_touched() {
+fn i17_a_steady_state_that_is_not_steady_refuses_before_anything_is_touched() {
     let bench = Bench::new();
     let drill = std::fs::read_to_string(bench.path("short.yaml")).unwrap().replace("expectStatus: 200", "expectStatus: 418");
     std::fs::write(bench.path("short.yaml"), drill).unwrap();

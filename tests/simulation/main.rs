@@ -1,5 +1,8 @@
 //! A whole run in an in-memory world on a virtual clock: crashed before, after, with a lost answer and with a late one at every effect, and again in
 //! recovery; every invariant of the undo protocol that applies is checked each time, and broken variants show that the checks have teeth.
+//!
+//! Every story checks I1 (write-ahead), I2 (baseline once), I3 (convergence), I4 and I5 (only ours), I6 and I7 (idempotent: crashes repeat calls), I8 (order),
+//! I11 (single writer), I12 (stop is final), I13 (verified truth), I16 (blast radius) and I21 (never into the dark); see `checks.rs` and `world.rs`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -27,7 +30,7 @@ fn an_undisturbed_run_passes_and_has_at_least_forty_effects() {
 }
 
 #[test]
-fn one_resume_restores_the_world_whatever_effect_the_run_died_at() {
+fn i3_one_resume_restores_the_world_whatever_effect_the_run_died_at() {
     let effects = Story::new().tell().effects;
     for at in 0..effects {
         for fate in DEADLY {
@@ -37,7 +40,7 @@ fn one_resume_restores_the_world_whatever_effect_the_run_died_at() {
 }
 
 #[test]
-fn one_sweep_with_an_empty_journal_restores_the_world_whatever_effect_the_run_died_at() {
+fn i3_i15_one_sweep_with_an_empty_journal_restores_the_world_whatever_effect_the_run_died_at() {
     let effects = Story::new().tell().effects;
     for at in 0..effects {
         for fate in DEADLY {
@@ -47,7 +50,7 @@ fn one_sweep_with_an_empty_journal_restores_the_world_whatever_effect_the_run_di
 }
 
 #[test]
-fn a_lost_or_late_or_untrue_answer_at_any_effect_is_read_back_and_undone() {
+fn i13_a_lost_or_late_or_untrue_answer_at_any_effect_is_read_back_and_undone() {
     let effects = Story::new().tell().effects;
     for at in 0..effects {
         for fate in SURVIVED {
@@ -84,7 +87,7 @@ fn a_second_crash_in_a_sweep_changes_nothing_about_the_promise() {
 }
 
 #[test]
-fn an_abort_in_the_hold_survives_a_crash_at_any_effect() {
+fn i12_an_abort_in_the_hold_survives_a_crash_at_any_effect_and_nothing_is_injected_after_it() {
     let effects = Story::new().abort_in_the_hold().tell().effects;
     for at in 0..effects {
         for fate in DEADLY.into_iter().chain(SURVIVED) {
@@ -96,14 +99,14 @@ fn an_abort_in_the_hold_survives_a_crash_at_any_effect() {
 }
 
 #[test]
-fn someone_elses_change_in_the_hold_is_left_alone_and_the_run_says_drifted() {
+fn i4_someone_elses_change_in_the_hold_is_left_alone_and_the_run_says_drifted() {
     let end = Story::new().foreign_change_in_the_hold().tell();
     end.assert_restored();
     assert_eq!(end.exit, Some(firedrill::exit::Exit::Drifted), "{:?}", end.reason);
 }
 
 #[test]
-fn a_target_that_cannot_be_undone_for_minutes_is_called_stuck_retried_and_does_not_stop_the_others() {
+fn i8_a_target_that_cannot_be_undone_for_minutes_is_called_stuck_retried_and_does_not_stop_the_others() {
     let end = Story::new().stubborn_target().tell();
     end.assert_restored();
     let reverted = |id: &str| end.reverted_at(id).unwrap_or_else(|| panic!("{id} was never reverted"));
@@ -122,7 +125,7 @@ fn an_action_kept_on_purpose_stays_is_recorded_and_is_not_still_in_place() {
 }
 
 #[test]
-fn a_region_that_stays_sick_keeps_its_evacuation_and_exits_seven() {
+fn i21_a_region_that_stays_sick_keeps_its_evacuation_and_exits_seven() {
     let end = Story::new().sick_region().tell();
     end.assert_lifted_but_evacuated();
     assert_eq!(end.exit, Some(firedrill::exit::Exit::StillInPlace), "{:?}", end.reason);
