@@ -193,9 +193,6 @@ pub trait Kind: Send + Sync {
     /// Longest time after which a call whose answer was lost may still take effect. Zero for kinds whose revert fences late injects.
     fn settle(&self) -> Duration;
 
-    /// The limit of a step of this kind that gives none.
-    fn default_limit(&self) -> Duration;
-
     /// Reads: which targets the step names, by stable identity. None matched is an empty list; the engine makes it an error.
     async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError>;
 

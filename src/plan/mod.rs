@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::clock::Timestamp;
+use crate::drill::limits::default_limit;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::{Phase, PlanInfo, StepInfo, StepKind, TargetInfo};
 use crate::fault::params::FaultSpec;
@@ -79,14 +80,13 @@ pub async fn resolve(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec
 
 async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, kinds: &dyn KindSource, step: &Step, plan: &mut Plan) -> PlannedStep {
     let (kind, name, summary, limit) = describe(step);
-    let limit_of = |own: Duration| step.limit.map_or(own, |limit| *limit);
     let mut planned = PlannedStep {
         id: step.id.clone(),
         kind,
         name,
         summary,
         after: step.after.clone(),
-        limit: limit_of(limit),
+        limit: step.limit.map_or(limit, |limit| *limit),
         records: Vec::new(),
         expiry: None,
         by_hand: Vec::new(),
@@ -108,7 +108,6 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
             return planned;
         }
     };
-    planned.limit = limit_of(opened.default_limit());
     planned.expiry = Some(opened.expiry());
     if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
         refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
@@ -173,11 +172,11 @@ fn describe(step: &Step) -> (StepKind, String, String, Duration) {
     };
     if let Some(fault) = &step.fault {
         let name = fault.one().map_or("", |kind| kind.name());
-        return (StepKind::Fault, name.to_owned(), parameters(serde_json::to_value(fault).ok()), Duration::ZERO);
+        return (StepKind::Fault, name.to_owned(), parameters(serde_json::to_value(fault).ok()), default_limit(name));
     }
     if let Some(action) = &step.action {
         let name = action.one().map_or("", |kind| kind.name());
-        return (StepKind::Action, name.to_owned(), parameters(serde_json::to_value(action).ok()), Duration::ZERO);
+        return (StepKind::Action, name.to_owned(), parameters(serde_json::to_value(action).ok()), default_limit(name));
     }
     if let Some(manual) = &step.manual {
         return (StepKind::Manual, "manual".to_owned(), format!("{}: {}", manual.role, manual.instruction), *manual.limit);

@@ -61,9 +61,6 @@ impl Kind for SimKind {
     fn settle(&self) -> Duration {
         Duration::from_secs(5)
     }
-    fn default_limit(&self) -> Duration {
-        Duration::from_secs(60)
-    }
     async fn resolve(&self, _run: &str) -> Result<Vec<TargetId>, KindError> {
         let prefix = match self.step.as_str() {
             "a" => "node-a",

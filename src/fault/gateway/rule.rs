@@ -148,10 +148,6 @@ impl Kind for GatewayRule {
         Duration::ZERO
     }
 
-    fn default_limit(&self) -> Duration {
-        Duration::from_secs(30)
-    }
-
     async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError> {
         let wanted = self.wanted()?;
         check(wanted).map_err(KindError::Refused)?;
