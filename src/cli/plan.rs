@@ -3,12 +3,12 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::Context;
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Prepared, exit_of, prepare};
 use super::session::say;
+use super::{Context, Format};
 use crate::drill::diagnostic::printable;
 use crate::drill::text::DurationText;
 use crate::event::StepKind;
@@ -31,15 +31,6 @@ pub struct Plan {
     pub format: Format,
 }
 
-/// How the plan is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
-}
-
 /// Runs the command.
 pub async fn run(_context: &Context, args: Plan) -> Exit {
     let prepared = match prepare(&args.drill, &args.env, false).await {
@@ -50,11 +41,7 @@ pub async fn run(_context: &Context, args: Plan) -> Exit {
         Format::Text => text(&prepared),
         Format::Json => as_json(&prepared),
     });
-    let exit = match prepared.refusals.as_slice() {
-        [] => Exit::Passed,
-        refusals if refusals.iter().all(|refusal| refusal.unreachable) => Exit::Unreachable,
-        _ => Exit::Refused,
-    };
+    let exit = exit_of(&prepared.refusals);
     prepared.opened.close().await;
     exit
 }

@@ -13,7 +13,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::drill::diagnostic::Diagnostic;
 use crate::drill::spec::Drill;
 use crate::drill::{bind, freeze, load};
-use crate::engine::runner::{Setup, objective_infos};
+use crate::engine::runner::{GATE_TIMEOUT, Setup, objective_infos};
 use crate::event::{Health, ObjectiveInfo, RunStarted};
 use crate::exit::Exit;
 use crate::fault::registry::Registry;
@@ -27,8 +27,6 @@ use crate::sandbox;
 
 /// The shortest baseline by default, and how many readings of the slowest objective it holds at least.
 const BASELINE: (Duration, u32) = (Duration::from_secs(10), 5);
-/// Longest that a `haltWhen` condition is waited for.
-const HALT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A drill, bound to an environment and resolved against it.
 pub struct Prepared {
@@ -126,7 +124,7 @@ fn unreadable_probes(drill: &Drill, opened: &Opened, probes: &Opener, run: &str)
 /// A condition that is true, or cannot be read, refuses: nobody knows that it is safe to start.
 async fn halted(clock: &Clock, id: &str, probe: &ProbeSpec, timeout: Option<Duration>, probes: &Opener, run: &str) -> Option<Refusal> {
     let probe = probes.open(probe, run).ok()?;
-    let (_, _, reading) = read_once(clock, probe.as_ref(), timeout.unwrap_or(HALT_TIMEOUT)).await;
+    let (_, _, reading) = read_once(clock, probe.as_ref(), timeout.unwrap_or(GATE_TIMEOUT)).await;
     let detail = reading.detail.unwrap_or_default();
     match reading.health {
         Health::Good => Some(refusal(format!("haltWhen '{id}' of the environment is true"))),
@@ -187,5 +185,15 @@ pub fn refuse(refusals: &[Refusal]) -> Exit {
         warn(&format!("refused: {refusal}"));
     }
     warn("nothing was touched");
-    if refusals.iter().all(|refusal| refusal.unreachable) { Exit::Unreachable } else { Exit::Refused }
+    exit_of(refusals)
+}
+
+/// The exit code of these refusals; passed when there are none.
+#[must_use]
+pub fn exit_of(refusals: &[Refusal]) -> Exit {
+    match refusals {
+        [] => Exit::Passed,
+        all if all.iter().all(|refusal| refusal.unreachable) => Exit::Unreachable,
+        _ => Exit::Refused,
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::session::{Telling, conclude, listen, report_dir, say};
-use super::{Context, fail};
+use super::{Context, existing_journal, fail, fail_journal};
 use crate::clock::Clock;
 use crate::drill::spec::EnvironmentSpec;
 use crate::engine::control::Control;
@@ -14,7 +14,6 @@ use crate::engine::recovery::{self, RecoveryError};
 use crate::engine::{Answer, People, World};
 use crate::exit::Exit;
 use crate::fault::registry::Registry;
-use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError};
 use crate::probe::open::Opener;
 
@@ -36,14 +35,13 @@ pub async fn run(context: &Context, args: Resume) -> Exit {
         Err(RecoveryError::Journal(error @ JournalError::NoSuchRun(_))) => {
             fail(Exit::Usage, format!("{error}; `firedrill sweep --env FILE` finds what is in place without the journal"))
         }
+        Err(RecoveryError::Journal(error)) => fail_journal(&error),
         Err(error) => fail(Exit::Refused, error),
     }
 }
 
 async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError> {
-    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())?.map(Arc::new) else {
-        return Err(JournalError::NoSuchRun(args.run.clone()).into());
-    };
+    let journal = Arc::new(existing_journal(context, &args.run)?);
     let found = journal.run(&args.run).await?;
     let run = found.header.run.clone();
     let _claim = journal.claim(&run).await?;

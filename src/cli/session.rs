@@ -110,10 +110,9 @@ pub fn conclude(context: &Context, outcome: &Outcome, dir: &Path) -> Exit {
     outcome.exit
 }
 
-/// One line of standard output. A closed output is no reason to stop.
+/// Text on standard output, with a line break at its end.
 pub fn say(text: &str) {
-    let mut out = std::io::stdout();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| if text.ends_with('\n') { Ok(()) } else { out.write_all(b"\n") }).and_then(|()| out.flush());
+    listing::print(&format!("{}\n", text.trim_end_matches('\n')));
 }
 
 /// One line of standard error. A closed output is no reason to stop.

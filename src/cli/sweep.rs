@@ -8,7 +8,7 @@ use clap::Args;
 use super::environment::load_environment;
 use super::resume::world;
 use super::session::{Telling, conclude, listen, report_dir, say, warn};
-use super::{Context, fail};
+use super::{Context, fail, fail_journal};
 use crate::clock::Clock;
 use crate::drill::load::Options;
 use crate::drill::spec::{DrillSpec, Environment};
@@ -61,6 +61,7 @@ pub async fn run(context: &Context, args: Sweep) -> Exit {
     match sweep(context, &args, environment, drill).await {
         Ok(exit) => exit,
         Err(error @ RecoveryError::Search { .. }) => fail(Exit::Unreachable, error),
+        Err(RecoveryError::Journal(error)) => fail_journal(&error),
         Err(error) => fail(Exit::Refused, error),
     }
 }

@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::json;
 
-use super::{Context, environment};
+use super::{Context, Format, environment};
 use crate::drill::bind;
 use crate::drill::diagnostic::Severity;
 use crate::drill::load::{Loaded, Options, load_paths};
@@ -35,15 +35,6 @@ pub struct Validate {
     /// Accept regions that this build does not know
     #[arg(long)]
     pub allow_unknown_region: bool,
-}
-
-/// How the result is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Text,
-    /// For programs
-    Json,
 }
 
 /// Runs the command.

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::event::{Event, Phase};
-use crate::fault::{Record, TargetId};
+use crate::fault::Record;
 use crate::journal::{Journal, JournalError};
 
 use super::log::EventLog;
@@ -62,12 +62,6 @@ impl Ledger {
     #[must_use]
     pub fn all(&self) -> Vec<Record> {
         self.hold(|all| all.clone())
-    }
-
-    /// One record as it is now.
-    #[must_use]
-    pub fn get(&self, step: &str, target: &TargetId) -> Option<Record> {
-        self.hold(|all| all.iter().find(|own| own.step == step && own.target == *target).cloned())
     }
 
     /// Targets that are, or may be, still in place.

@@ -30,8 +30,8 @@ use super::undo::Undo;
 
 /// Defaults of gates (drill-file.md).
 pub(super) const GATE_INTERVAL: Duration = Duration::from_secs(1);
-/// See [`GATE_INTERVAL`].
-pub(super) const GATE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest that a reading of a gate or a halt condition may take where the file does not say.
+pub const GATE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a run is made of.
 pub struct Setup {
