@@ -3,9 +3,10 @@
 /// Defines the struct that people write and the enum that code matches.
 ///
 /// The struct has one optional field per choice (so that files and custom resources stay one type); `one()` gives the enum when exactly one is set.
+/// `defined by TRAIT, ENTRY`: every choice implements the trait, and `KINDS` lists what the trait says of the types themselves.
 #[macro_export]
 macro_rules! choice {
-    ($(#[$meta:meta])* $Struct:ident as $Enum:ident { $( $(#[$field_meta:meta])* $field:ident / $text:literal => $Variant:ident($Type:ty), )+ }) => {
+    ($(#[$meta:meta])* $Struct:ident as $Enum:ident defined by $Definition:path, $Entry:path { $( $(#[$field_meta:meta])* $field:ident / $text:literal => $Variant:ident($Type:ty), )+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema, Default)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -23,6 +24,9 @@ macro_rules! choice {
             /// Every name, in order.
             pub const NAMES: &'static [&'static str] = &[$($text),+];
 
+            /// Every kind, in the same order.
+            pub const KINDS: &'static [$Entry] = &[$( <$Entry>::of::<$Type>($text) ),+];
+
             /// The choice, when exactly one is set.
             #[must_use]
             pub fn one(&self) -> Option<$Enum<'_>> {
@@ -39,7 +43,13 @@ macro_rules! choice {
             }
         }
 
-        impl $Enum<'_> {
+        impl<'a> $Enum<'a> {
+            /// The parameters, as what they define.
+            #[must_use]
+            pub fn definition(&self) -> &'a dyn $Definition {
+                match self { $( Self::$Variant(parameters) => *parameters, )+ }
+            }
+
             /// The name as written in files.
             #[must_use]
             pub fn name(&self) -> &'static str {

@@ -3,6 +3,7 @@
 //! The way of a file: [`source`] reads it within bounds, [`tree`] turns it into nodes with positions, [`schema`] and the rules collect every
 //! mistake as a [`diagnostic`], and only a clean tree becomes the types of [`spec`] ([`load`]). [`bind`] then joins a drill with an environment.
 
+pub mod about;
 pub mod address;
 pub mod bind;
 pub mod choice;

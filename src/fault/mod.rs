@@ -14,6 +14,7 @@ use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 
 pub mod aws;
+pub mod definition;
 pub mod gateway;
 pub mod kubernetes;
 pub mod params;

@@ -1,16 +1,19 @@
-//! What drills write about faults and actions: every kind's parameters, in every build.
+//! The kinds of faults and actions: one line each. What a kind is stands in its own file.
 
+use super::definition::{Definition, Entry};
 use crate::choice;
 pub use crate::fault::aws::params::{
     AsgScale, AwsIamDeny, Ec2Stop, FisExperiment, LaunchRefusal, Route53HealthInvert, Route53Shift, SubnetIsolate, VpcEndpointDeny,
 };
-pub use crate::fault::gateway::params::{GatewayBlackhole, GatewayDns, GatewayError, GatewayLatency, GatewayRefuse, GatewayReset};
+pub use crate::fault::gateway::blackhole::GatewayBlackhole;
+pub use crate::fault::gateway::params::{GatewayDns, GatewayError, GatewayLatency, GatewayReset};
+pub use crate::fault::gateway::refuse::GatewayRefuse;
 pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, NodeCordon, NodeDrain, PodKill, ServiceBlackhole, WorkloadScale};
 pub use crate::fault::sandbox::params::EdgeShift;
 
 choice! {
     /// A fault: exactly one kind.
-    FaultSpec as FaultKind {
+    FaultSpec as FaultKind defined by Definition, Entry {
         /// Nodes take no new pods.
         node_cordon / "nodeCordon" => NodeCordon(NodeCordon),
         /// Nodes lose their pods, by evictions.
@@ -56,7 +59,7 @@ choice! {
 
 choice! {
     /// An action, the evacuation itself: exactly one kind.
-    ActionSpec as ActionKind {
+    ActionSpec as ActionKind defined by Definition, Entry {
         /// A workload of the surviving side gets more replicas.
         workload_scale / "workloadScale" => WorkloadScale(WorkloadScale),
         /// Weighted records send traffic elsewhere.

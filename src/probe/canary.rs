@@ -1,7 +1,7 @@
 //! The canary probe: numbered writes on one side, read back on the other, so that what was lost can be counted and dated.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use reqwest::Method;
@@ -9,11 +9,13 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use url::Url;
 
+use super::definition::Definition;
 use super::http::without_query;
-use super::open::unanswered;
+use super::open::{Opening, unanswered};
 use super::params::CanaryProbe;
 use super::{Probe, Reading};
 use crate::clock::{Clock, Timestamp};
+use crate::drill::about::{About, Permissions};
 use crate::event::{CanarySample, Health, MissingWrite};
 use crate::http::{Client, Request};
 
@@ -48,6 +50,27 @@ struct State {
 #[derive(Deserialize)]
 struct Numbers {
     numbers: Vec<u64>,
+}
+
+impl Definition for CanaryProbe {
+    fn about() -> Option<About> {
+        Some(About {
+            mechanism: "Each tick writes the next number on one side and reads all numbers back on the other; what was acknowledged and is not there is data lost.",
+            undo: "",
+            verified: "",
+            must_know: &[
+                "The write is a POST of {\"number\": N, \"run\": \"…\"}, acknowledged by 2xx; the read is a GET with ?run=… that answers {\"numbers\": […]}.",
+                "Write to where users write and read where they will be served from: the survivor.",
+                "Every acknowledged write is looked for every time: a survivor that rolls back has lost it after all.",
+            ],
+            permissions: Permissions { inject: &[], revert: &[], read: &["reach both URLs from where firedrill runs"] },
+            example: "canary: {write: \"${endpoints.orders}/canary\", read: \"${endpoints.ordersWest}/canary\"}",
+        })
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Arc<dyn Probe>, String> {
+        Ok(Arc::new(Canary::open(self, &opening.series, opening.client.clone(), opening.clock)?))
+    }
 }
 
 impl Canary {

@@ -1,6 +1,7 @@
 //! The http probe: one request, and every condition on its answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use regex::bytes::{Regex, RegexBuilder};
@@ -8,9 +9,11 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
-use super::open::unanswered;
+use super::definition::Definition;
+use super::open::{Opening, unanswered};
 use super::params::{ExpectJson, HttpProbe};
 use super::{Probe, Reading};
+use crate::drill::about::{About, Permissions};
 use crate::http::{Answer, Client, Request, excerpt};
 
 /// Bytes of a body that are read and matched.
@@ -31,6 +34,27 @@ pub(super) struct Http {
     header: Vec<(HeaderName, String)>,
     body: Option<Regex>,
     json: Option<ExpectJson>,
+}
+
+impl Definition for HttpProbe {
+    fn about() -> Option<About> {
+        Some(About {
+            mechanism: "One request a tick, on a kept connection where the server keeps it; every condition on the answer that is given must hold.",
+            undo: "",
+            verified: "",
+            must_know: &[
+                "The answer counts once its body has arrived, or the first 64 KiB of it.",
+                "No answer, and an answer that breaks a condition, are bad; an address that probes may not read is unknown.",
+                "Redirects are followed, unless a redirect is what is expected; link-local and metadata addresses never.",
+            ],
+            permissions: Permissions { inject: &[], revert: &[], read: &["reach the URL from where firedrill runs"] },
+            example: "http: {url: \"${endpoints.checkout}/healthz\", expectStatus: 200}",
+        })
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Arc<dyn Probe>, String> {
+        Ok(Arc::new(Http::open(self, opening.client.clone())?))
+    }
 }
 
 impl Http {

@@ -8,6 +8,7 @@ use crate::event::{CanarySample, Health};
 use crate::probe::params::ProbeSpec;
 
 mod canary;
+pub mod definition;
 mod http;
 pub mod open;
 pub mod params;

@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::canary::Canary;
-use super::http::Http;
-use super::params::{ProbeKind, ProbeSpec};
-use super::prometheus::Prometheus;
+use super::params::ProbeSpec;
 use super::{Probe, ProbeSource, Reading};
 use crate::clock::Clock;
 use crate::drill::spec::EnvironmentSpec;
@@ -18,7 +15,8 @@ pub struct Opener {
     client: Result<Client, String>,
     sources: BTreeMap<String, String>,
     clock: Clock,
-    canaries: AtomicU64,
+    rules: Rules,
+    opened: AtomicU64,
 }
 
 impl Opener {
@@ -27,32 +25,41 @@ impl Opener {
     pub fn new(environment: &EnvironmentSpec, clock: Clock) -> Self {
         let allow_private = environment.network.as_ref().is_some_and(|network| network.allow_private);
         let sources = environment.prometheus.iter().map(|source| (source.name.clone(), source.url.clone())).collect();
-        Self { client: Client::new(Rules { allow_private }), sources, clock, canaries: AtomicU64::new(0) }
+        let rules = Rules { allow_private };
+        Self { client: Client::new(rules), sources, clock, rules, opened: AtomicU64::new(0) }
     }
+}
+
+/// What a probe is opened with.
+pub struct Opening<'a> {
+    /// For requests; it obeys the environment's rules about addresses.
+    pub client: Client,
+    /// The environment's rules about addresses.
+    pub rules: Rules,
+    /// Prometheus sources of the environment: name and URL.
+    pub sources: &'a BTreeMap<String, String>,
+    /// Unique among all probes of all runs: tells one canary's numbers from another's.
+    pub series: String,
+    /// Where the probe takes its time from.
+    pub clock: Clock,
 }
 
 impl ProbeSource for Opener {
     /// Each call opens a probe of its own: two canaries of one run never see each other's numbers.
     fn open(&self, spec: &ProbeSpec, run: &str) -> Result<Arc<dyn Probe>, String> {
         let kind = spec.one().ok_or_else(|| format!("a probe is exactly one of {}", ProbeSpec::NAMES.join(", ")))?;
-        let client = self.client.clone()?;
-        let named = |error: String| format!("probe '{}': {error}", kind.name());
-        Ok(match kind {
-            ProbeKind::Http(probe) => Arc::new(Http::open(probe, client).map_err(named)?),
-            ProbeKind::Prometheus(probe) => {
-                let source = self.sources.get(&probe.source).ok_or_else(|| {
-                    let known: Vec<_> = self.sources.keys().map(String::as_str).collect();
-                    let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
-                    named(format!("the environment has no prometheus source '{}'; {known}", probe.source))
-                })?;
-                Arc::new(Prometheus::open(probe, source, client).map_err(named)?)
-            }
-            ProbeKind::Canary(probe) => {
-                let series = format!("{run}.{}", self.canaries.fetch_add(1, Ordering::Relaxed) + 1);
-                Arc::new(Canary::open(probe, &series, client, self.clock).map_err(named)?)
-            }
-            other => return Err(format!("probe '{}' is not built yet in this version of firedrill", other.name())),
-        })
+        let name = kind.name();
+        if ProbeSpec::KINDS.iter().any(|known| known.name == name && (known.about)().is_none()) {
+            return Err(format!("probe '{name}' is not built yet in this version of firedrill"));
+        }
+        let opening = Opening {
+            client: self.client.clone()?,
+            rules: self.rules,
+            sources: &self.sources,
+            series: format!("{run}.{}", self.opened.fetch_add(1, Ordering::Relaxed) + 1),
+            clock: self.clock,
+        };
+        kind.definition().open(&opening).map_err(|error| format!("probe '{name}': {error}"))
     }
 }
 

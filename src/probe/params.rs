@@ -4,12 +4,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+use super::definition::{Definition, Entry};
 use crate::choice;
 use crate::drill::text::{DurationText, Percent, RecordType, Strings};
 
 choice! {
     /// A probe: exactly one kind.
-    ProbeSpec as ProbeKind {
+    ProbeSpec as ProbeKind defined by Definition, Entry {
         /// A request whose answer is checked.
         http / "http" => Http(HttpProbe),
         /// A TCP connection that opens.
@@ -255,3 +256,15 @@ pub struct StatusPageProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_json: Option<ExpectJson>,
 }
+
+impl Definition for TcpProbe {}
+
+impl Definition for DnsProbe {}
+
+impl Definition for WorkloadProbe {}
+
+impl Definition for AwsAlarmProbe {}
+
+impl Definition for Route53AnswerProbe {}
+
+impl Definition for StatusPageProbe {}

@@ -1,13 +1,18 @@
 //! The prometheus probe: true while a query's vector is not empty, unknown whenever the source cannot say.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use super::definition::Definition;
 use super::http::without_query;
+use super::open::Opening;
 use super::params::PrometheusProbe;
 use super::{Probe, Reading};
+use crate::drill::about::{About, Permissions};
 use crate::http::{Answer, Client, Request, excerpt};
 
 /// Bytes of an answer that are read; a query with more samples than fit asks for a `count()`.
@@ -44,6 +49,31 @@ struct Data {
 struct Vector {
     samples: usize,
     warnings: Vec<String>,
+}
+
+impl Definition for PrometheusProbe {
+    fn about() -> Option<About> {
+        Some(About {
+            mechanism: "An instant query a tick; true while its vector is not empty.",
+            undo: "",
+            verified: "",
+            must_know: &[
+                "A source that cannot be asked is unknown, never bad: it is the instrument, not the thing under test.",
+                "`alive` tells an alert that does not fire from a source that measures nothing; `detectWithin` needs it.",
+            ],
+            permissions: Permissions { inject: &[], revert: &[], read: &["GET /api/v1/query of the source"] },
+            example: "prometheus: {source: main, query: 'ALERTS{alertname=\"RegionDown\",alertstate=\"firing\"}', alive: 'up{job=\"edge\"}'}",
+        })
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Arc<dyn Probe>, String> {
+        let source = opening.sources.get(&self.source).ok_or_else(|| {
+            let known: Vec<_> = opening.sources.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "it has none".to_owned() } else { format!("it has {}", known.join(", ")) };
+            format!("the environment has no prometheus source '{}'; {known}", self.source)
+        })?;
+        Ok(Arc::new(Prometheus::open(self, source, opening.client.clone())?))
+    }
 }
 
 impl Prometheus {

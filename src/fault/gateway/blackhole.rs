@@ -1,15 +1,83 @@
 //! `gatewayBlackhole`: connections to the named services hang.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::rule::{Flavor, Seen};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::params::Existing;
+use super::rule::{self, Flavor, Scope, Seen};
+use crate::drill::about::About;
+use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
+use crate::fault::definition::Definition;
+use crate::fault::{Kind, KindError, Record};
 use crate::gateway::Effect;
+
+/// Connections to the named services hang: packets vanish, nothing answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct GatewayBlackhole {
+    /// A gateway of the environment.
+    #[schemars(length(max = 63))]
+    #[schemars(extend("format" = "gateway-name"))]
+    pub gateway: String,
+    /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
+    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
+    pub services: Vec<String>,
+    /// Default: the drill's `failedRegion`. Global services homed there are included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32))]
+    #[schemars(extend("format" = "aws-region"))]
+    pub region: Option<String>,
+    /// What happens to connections that are already open. Default `keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub existing: Option<Existing>,
+}
+
+impl GatewayBlackhole {
+    fn scope(&self) -> Scope<'_> {
+        Scope { gateway: &self.gateway, services: &self.services, region: self.region.as_deref(), existing: self.existing }
+    }
+}
+
+impl Definition for GatewayBlackhole {
+    fn limit() -> Duration {
+        rule::LIMIT
+    }
+
+    fn about() -> Option<About> {
+        Some(About {
+            mechanism: "A rule in the gateway's memory: new connections to the named services in the region are taken and never answered.",
+            undo: rule::UNDO,
+            verified: "A connection through the gateway to a host that the rule covers hangs, and the gateway counts the hit.",
+            must_know: &[
+                "Connections that are open stay open, as on the day, unless `existing: cut` is given.",
+                "Only what goes through the gateway is hit: clients use it by `HTTPS_PROXY` and `HTTP_PROXY`.",
+            ],
+            permissions: rule::PERMISSIONS,
+            example: "gatewayBlackhole: {gateway: edge, services: [dynamodb, sts]}",
+        })
+    }
+
+    fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
+        rule::open(&FLAVOR, Effect::Blackhole, self.scope(), places, drill, step)
+    }
+
+    fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record)
+    }
+
+    fn everywhere(places: &EnvironmentSpec) -> Vec<Arc<dyn Kind>> {
+        rule::everywhere(&FLAVOR, places)
+    }
+}
 
 /// A connection counts as hanging when nothing came back for this long: a gateway in front answers within milliseconds.
 const HANGS: Duration = Duration::from_secs(1);
 
-/// The kind: a client sees nothing at all for as long as it looks.
-pub static FLAVOR: Flavor = Flavor { name: "gatewayBlackhole", effect: Effect::Blackhole, watch: HANGS, bites };
+/// A client sees nothing at all for as long as it looks.
+static FLAVOR: Flavor = Flavor { name: "gatewayBlackhole", owns: |effect| matches!(effect, Effect::Blackhole), watch: HANGS, bites };
 
 fn bites(seen: &Seen) -> Result<(), String> {
     match seen {

@@ -1,51 +1,10 @@
-//! Parameters of the gateway kinds.
+//! Parameters of the gateway kinds that are not built yet, and what several kinds share.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::drill::text::{DurationText, Percent};
-
-/// Connections to the named services hang: packets vanish, nothing answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GatewayBlackhole {
-    /// A gateway of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "gateway-name"))]
-    pub gateway: String,
-    /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    pub services: Vec<String>,
-    /// Default: the drill's `failedRegion`. Global services homed there are included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[schemars(extend("format" = "aws-region"))]
-    pub region: Option<String>,
-    /// What happens to connections that are already open. Default `keep`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub existing: Option<Existing>,
-}
-
-/// Connections to the named services are refused at once.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct GatewayRefuse {
-    /// A gateway of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "gateway-name"))]
-    pub gateway: String,
-    /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    pub services: Vec<String>,
-    /// Default: the drill's `failedRegion`. Global services homed there are included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[schemars(extend("format" = "aws-region"))]
-    pub region: Option<String>,
-    /// What happens to connections that are already open. Default `keep`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub existing: Option<Existing>,
-}
+use crate::fault::definition::Definition;
 
 /// What happens to connections that are already open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
@@ -192,3 +151,8 @@ pub enum DnsAnswer {
     #[serde(rename = "timeout")]
     Timeout,
 }
+
+impl Definition for GatewayReset {}
+impl Definition for GatewayLatency {}
+impl Definition for GatewayError {}
+impl Definition for GatewayDns {}

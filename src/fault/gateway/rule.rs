@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -13,7 +14,10 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::clock::Timestamp;
+use crate::drill::about::Permissions;
+use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::Phase;
+use crate::fault::gateway::params::Existing;
 use crate::fault::{Bite, ByHand, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 use crate::gateway::aws_host;
 use crate::gateway::client::{Client, ClientError};
@@ -24,13 +28,25 @@ use crate::gateway::{Effect, Rule};
 /// Services whose host names [`Kind::bite`] tries for a rule about all of them.
 const SAMPLE: &str = "sts";
 
+/// The longest that putting a rule in force should take: it is in memory at once.
+pub const LIMIT: Duration = Duration::from_secs(60);
+/// How every rule goes away.
+pub const UNDO: &str = "The rule is removed, and its id stays refused until its deadline, so that a late inject cannot bring it back. With firedrill dead \
+    the rule ends by itself at the run's `undoBy`; with the gateway dead it is gone.";
+/// What steering needs.
+pub const PERMISSIONS: Permissions = Permissions {
+    inject: &["write to the gateway's socket (mode 0600: the gateway's own user, or root)"],
+    revert: &["the same socket"],
+    read: &["the same socket", "a TCP connection to the gateway's proxy port"],
+};
+
 /// What makes one kind differ from the other.
 #[derive(Debug)]
 pub struct Flavor {
     /// Name as written in files.
     pub name: &'static str,
-    /// What its rule does.
-    pub effect: Effect,
+    /// Whether a rule with this effect is of this kind.
+    pub owns: fn(&Effect) -> bool,
     /// How long [`Kind::bite`] watches a new connection.
     pub watch: Duration,
     /// Whether this is what a client sees while the rule is in force; else a sentence.
@@ -66,6 +82,8 @@ impl fmt::Display for Seen {
 pub struct Wanted {
     /// Step id.
     pub step: String,
+    /// What the rule does.
+    pub effect: Effect,
     /// AWS service names, or `*`.
     pub services: Vec<String>,
     /// AWS region.
@@ -95,15 +113,13 @@ pub struct GatewayRule {
 
 impl GatewayRule {
     /// The kind for undoing, observing and discovering.
-    #[must_use]
-    pub fn new(flavor: &'static Flavor, place: Invert) -> Self {
+    fn new(flavor: &'static Flavor, place: Invert) -> Self {
         let client = Client::new(&place.socket);
         Self { flavor, place, client, wanted: None }
     }
 
     /// The kind for a step.
-    #[must_use]
-    pub fn for_step(flavor: &'static Flavor, place: Invert, wanted: Wanted) -> Self {
+    fn for_step(flavor: &'static Flavor, place: Invert, wanted: Wanted) -> Self {
         Self { wanted: Some(wanted), ..Self::new(flavor, place) }
     }
 
@@ -163,7 +179,7 @@ impl Kind for GatewayRule {
             id: target.id.clone(),
             run: run.to_owned(),
             step: wanted.step.clone(),
-            effect: self.flavor.effect,
+            effect: wanted.effect,
             services: wanted.services.clone(),
             region: wanted.region.clone(),
             cut_existing: wanted.cut_existing,
@@ -218,7 +234,7 @@ impl Kind for GatewayRule {
 
     async fn discover(&self) -> Result<Vec<Record>, KindError> {
         let rules = self.client.list().await.map_err(kind_error)?;
-        let mine = rules.into_iter().map(|status| status.rule).filter(|rule| rule.effect == self.flavor.effect);
+        let mine = rules.into_iter().map(|status| status.rule).filter(|rule| (self.flavor.owns)(&rule.effect));
         Ok(mine.map(|rule| self.rebuild(rule)).collect())
     }
 
@@ -271,6 +287,63 @@ impl GatewayRule {
             undo_by: rule.deadline,
             phase: Phase::Injected,
         }
+    }
+}
+
+/// What every gateway kind asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// Name of a gateway of the environment.
+    pub gateway: &'a str,
+    /// AWS service names, or `*`.
+    pub services: &'a [String],
+    /// AWS region; none is the drill's failed one.
+    pub region: Option<&'a str>,
+    /// What happens to open connections.
+    pub existing: Option<Existing>,
+}
+
+/// The kind for a step.
+pub fn open(
+    flavor: &'static Flavor,
+    effect: Effect,
+    scope: Scope<'_>,
+    places: &EnvironmentSpec,
+    drill: &DrillSpec,
+    step: &Step,
+) -> Result<Arc<dyn Kind>, KindError> {
+    let wanted = Wanted {
+        step: step.id.clone(),
+        effect,
+        services: scope.services.to_vec(),
+        region: scope.region.unwrap_or(&drill.failed_region).to_owned(),
+        cut_existing: scope.existing.unwrap_or_default() == Existing::Cut,
+    };
+    Ok(Arc::new(GatewayRule::for_step(flavor, place(places, scope.gateway)?, wanted)))
+}
+
+/// The kind that undoes a record. The record alone says where the gateway is: the environment may have changed since.
+pub fn reopen(flavor: &'static Flavor, record: &Record) -> Result<Arc<dyn Kind>, KindError> {
+    let place: Invert = serde_json::from_value(record.invert.clone())
+        .map_err(|error| KindError::Failed(format!("the record of {} does not say where its gateway is: {error}", record.target)))?;
+    Ok(Arc::new(GatewayRule::new(flavor, place)))
+}
+
+/// The kind, once for every gateway that can be steered from here.
+pub fn everywhere(flavor: &'static Flavor, places: &EnvironmentSpec) -> Vec<Arc<dyn Kind>> {
+    let reached = places.gateways.iter().filter_map(|gateway| place(places, &gateway.name).ok());
+    reached.map(|place| Arc::new(GatewayRule::new(flavor, place)) as Arc<dyn Kind>).collect()
+}
+
+fn place(places: &EnvironmentSpec, name: &str) -> Result<Invert, KindError> {
+    let Some(found) = places.gateways.iter().find(|gateway| gateway.name == name) else {
+        let names: Vec<&str> = places.gateways.iter().map(|gateway| gateway.name.as_str()).collect();
+        let has = if names.is_empty() { "it has none".to_owned() } else { format!("it has: {}", names.join(", ")) };
+        return Err(KindError::Refused(format!("gateway '{name}' is not in the environment; {has}")));
+    };
+    match &found.connection.socket {
+        Some(socket) => Ok(Invert { gateway: found.name.clone(), socket: socket.clone() }),
+        None => Err(KindError::Refused(format!("gateway '{name}' is steered through a cluster, which is not built yet; give it a socket"))),
     }
 }
 

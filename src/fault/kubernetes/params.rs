@@ -1,11 +1,14 @@
 //! Parameters of the Kubernetes kinds.
 
+use std::time::Duration;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::drill::text::{DurationText, Percent};
+use crate::fault::definition::Definition;
 
 /// Which nodes: every condition that is given must hold, and at least one is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
@@ -198,4 +201,38 @@ pub struct ServiceBlackhole {
     /// Name of the Service.
     #[schemars(length(max = 63))]
     pub service: String,
+}
+
+impl Definition for NodeCordon {
+    fn limit() -> Duration {
+        Duration::from_mins(2)
+    }
+}
+
+impl Definition for NodeDrain {
+    fn limit() -> Duration {
+        Duration::from_mins(15)
+    }
+}
+
+impl Definition for PodKill {}
+
+impl Definition for WorkloadScale {}
+
+impl Definition for EgressBlackhole {
+    fn limit() -> Duration {
+        Duration::from_mins(2)
+    }
+}
+
+impl Definition for DnsBlackhole {
+    fn limit() -> Duration {
+        Duration::from_mins(3)
+    }
+}
+
+impl Definition for ServiceBlackhole {
+    fn limit() -> Duration {
+        Duration::from_mins(1)
+    }
 }

@@ -1,5 +1,8 @@
 //! Parameters of the sandbox's own actions.
 
+use std::time::Duration;
+
+use crate::fault::definition::Definition;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -20,4 +23,10 @@ pub struct EdgeShift {
     #[schemars(length(max = 32))]
     #[schemars(extend("format" = "aws-region"))]
     pub to: String,
+}
+
+impl Definition for EdgeShift {
+    fn limit() -> Duration {
+        Duration::from_mins(1)
+    }
 }
