@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`server`] | start and stop: the proxy's listener and the steering socket |
 //! | [`aws_host`] | host name to service × region × partition |
+//! | [`aws_call`] | request to AWS service × operation, and the error documents of the AWS protocols |
 //! | [`rules`] | the rules in force, their deadlines and tombstones |
 //! | `connection`, `plain`, `tunnel`, `stream`, `head` | one client connection: first head, plain requests, CONNECT |
 //! | `open` | connections in flight, so that a rule can cut them |
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
+pub mod aws_call;
 pub mod aws_host;
 pub mod client;
 mod connection;
