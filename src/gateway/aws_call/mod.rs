@@ -2,13 +2,17 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | [`recognise`] | request to service × region × operation × protocol |
-//! | [`document`] | error × call to HTTP response |
+//! | `recognise` | request to service × region × operation × protocol |
+//! | `answer` | error × call to code, status and message |
+//! | `document` | these in the protocol's form |
+//! | `models`, `models.txt` | the service models of AWS, as far as the others need them; written by `scripts/aws-models` |
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+mod answer;
 mod document;
+mod models;
 mod recognise;
 
 pub use document::document;
@@ -59,4 +63,13 @@ pub struct Call {
     pub operation: Option<String>,
     /// What the client speaks.
     pub protocol: Protocol,
+}
+
+/// The operations of a service, by its name as in the endpoints table, in alphabetical order; empty for what is not an API that is known here.
+#[must_use]
+pub fn operations(service: &str) -> Vec<&'static str> {
+    let mut names: Vec<_> = models::by_endpoint(service).into_iter().flat_map(|model| model.content().operations()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
