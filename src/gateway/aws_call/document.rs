@@ -138,3 +138,117 @@ fn escaped(text: &str) -> String {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AwsError::{AccessDenied, ExpiredToken, InternalError, ServiceUnavailable, Throttling};
+
+    fn call(service: &str, operation: &str, protocol: Protocol) -> Call {
+        Call { service: service.to_owned(), region: None, operation: Some(operation.to_owned()).filter(|name| !name.is_empty()), protocol }
+    }
+
+    fn text(response: &Response<Bytes>) -> String {
+        String::from_utf8_lossy(response.body()).into_owned()
+    }
+
+    #[test]
+    fn each_service_says_each_error_with_the_code_and_status_of_its_model_or_of_its_protocol() {
+        use Protocol::{Cbor, Ec2Query, Json10, Json11, Query, RestJson, RestXml};
+        #[rustfmt::skip]
+        let table = [
+            ("sts", "GetCallerIdentity", Query, "503 ServiceUnavailable · 400 Throttling · 403 AccessDenied · 403 ExpiredToken · 500 InternalFailure"),
+            ("sts", "AssumeRoleWithWebIdentity", Query, "503 ServiceUnavailable · 400 Throttling · 403 AccessDenied · 400 ExpiredTokenException · 500 InternalFailure"),
+            ("iam", "ListPolicies", Query, "503 ServiceUnavailable · 400 Throttling · 403 AccessDenied · 403 ExpiredToken · 500 ServiceFailure"),
+            ("sns", "Publish", Query, "503 ServiceUnavailable · 429 Throttled · 403 AccessDenied · 403 ExpiredToken · 500 InternalError"),
+            ("ec2", "DescribeInstances", Ec2Query, "503 ServiceUnavailable · 503 RequestLimitExceeded · 403 UnauthorizedOperation · 400 RequestExpired · 500 InternalError"),
+            ("dynamodb", "GetItem", Json10, "503 ServiceUnavailableException · 400 ThrottlingException · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalServerError"),
+            ("dynamodb", "ListTables", Json10, "503 ServiceUnavailableException · 400 ThrottlingException · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalServerError"),
+            ("kinesis", "GetRecords", Json11, "503 ServiceUnavailableException · 400 ProvisionedThroughputExceededException · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalFailureException"),
+            ("acm", "ListCertificates", Json11, "503 ServiceUnavailableException · 400 ThrottlingException · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalServerException"),
+            ("sqs", "SendMessage", Json10, "503 ServiceUnavailableException · 400 RequestThrottled · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalFailure"),
+            ("eks", "ListClusters", RestJson, "503 ServiceUnavailableException · 429 ThrottlingException · 403 AccessDeniedException · 403 ExpiredTokenException · 500 ServerException"),
+            ("lambda", "Invoke", RestJson, "503 ServiceUnavailableException · 429 TooManyRequestsException · 403 AccessDeniedException · 403 ExpiredTokenException · 500 ServiceException"),
+            ("route53", "ListHostedZones", RestXml, "503 ServiceUnavailable · 400 ThrottlingException · 403 AccessDenied · 403 ExpiredToken · 500 InternalFailure"),
+            ("cloudfront", "ListDistributions", RestXml, "503 ServiceUnavailable · 400 Throttling · 403 AccessDenied · 403 ExpiredToken · 500 InternalFailure"),
+            ("s3", "GetObject", RestXml, "503 ServiceUnavailable · 503 SlowDown · 403 AccessDenied · 400 ExpiredToken · 500 InternalError"),
+            ("monitoring", "PutMetricData", Cbor, "503 ServiceUnavailableException · 400 ThrottlingException · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalServiceFault"),
+            ("monitoring", "PutMetricData", Query, "503 ServiceUnavailable · 400 Throttling · 403 AccessDenied · 403 ExpiredToken · 500 InternalServiceError"),
+            // A service of tomorrow.
+            ("brandnew", "Do", Json11, "503 ServiceUnavailableException · 400 ThrottlingException · 400 AccessDeniedException · 400 ExpiredTokenException · 500 InternalFailure"),
+        ];
+        let mut wrong = Vec::new();
+        for (service, operation, protocol, expected) in table {
+            let call = call(service, operation, protocol);
+            let said = [ServiceUnavailable, Throttling, AccessDenied, ExpiredToken, InternalError].map(|error| {
+                let answer = answer(error, &call);
+                let xml = matches!(protocol, Query | Ec2Query | RestXml);
+                format!("{} {}", answer.status, if xml { answer.code } else { answer.shape })
+            });
+            if said.join(" · ") != expected {
+                wrong.push(format!("{service} {operation}:\n  {}\n  {expected}", said.join(" · ")));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn documents_have_the_form_of_their_protocol() {
+        let answered = |service, operation, protocol, error| {
+            let response = document(error, &call(service, operation, protocol), false, "id-1");
+            let mut headers: Vec<_> = response.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+            headers.sort();
+            format!(
+                "{}\n{}\n\n{}\n",
+                response.status().as_u16(),
+                headers.join("\n"),
+                text(&response).escape_debug().to_string().replace("\\n", "\n").replace("\\\"", "\"")
+            )
+        };
+        let all = [
+            answered("iam", "ListPolicies", Protocol::Query, AccessDenied),
+            answered("ec2", "RunInstances", Protocol::Ec2Query, Throttling),
+            answered("dynamodb", "GetItem", Protocol::Json10, Throttling),
+            answered("acm", "ListCertificates", Protocol::Json11, ExpiredToken),
+            answered("sqs", "SendMessage", Protocol::Json10, AccessDenied),
+            answered("eks", "ListClusters", Protocol::RestJson, ServiceUnavailable),
+            answered("lambda", "Invoke", Protocol::RestJson, Throttling),
+            answered("route53", "ListHostedZones", Protocol::RestXml, Throttling),
+            answered("s3", "GetObject", Protocol::RestXml, Throttling),
+            answered("monitoring", "PutMetricData", Protocol::Cbor, AccessDenied),
+        ];
+        insta::assert_snapshot!(all.join("---\n"));
+    }
+
+    #[test]
+    fn a_head_request_is_answered_without_a_body() {
+        let response = document(AccessDenied, &call("s3", "HeadObject", Protocol::RestXml), true, "id");
+        assert_eq!((response.status(), response.body().len()), (StatusCode::FORBIDDEN, 0));
+    }
+
+    #[test]
+    fn hostile_names_and_ids_cannot_break_a_document() {
+        for protocol in [Protocol::Query, Protocol::Ec2Query, Protocol::Json10, Protocol::RestJson, Protocol::RestXml, Protocol::Cbor] {
+            for error in [ServiceUnavailable, Throttling, AccessDenied, ExpiredToken, InternalError] {
+                let mut hostile = call("iam", "</Message>\"\u{0}", protocol);
+                let response = document(error, &hostile, false, "<&>\r\n\u{1}");
+                assert!(!text(&response).contains("</Message>\""), "{}", text(&response));
+                assert!(!text(&response).contains('\u{1}'));
+                hostile.service = "x".repeat(100_000);
+                hostile.operation = Some("y".repeat(100_000));
+                assert!(document(error, &hostile, true, "").body().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn cbor_says_lengths_in_the_shortest_form() {
+        let mut long = answer(AccessDenied, &call("monitoring", "", Protocol::Cbor));
+        for (length, head) in [(23, vec![0x77]), (24, vec![0x78, 24]), (255, vec![0x78, 255]), (256, vec![0x79, 1, 0])] {
+            long.message = "m".repeat(length);
+            let bytes = cbor(&long);
+            let tail = [head, vec![b'm'; length]].concat();
+            assert!(bytes.ends_with(&tail), "{length}");
+        }
+    }
+}

@@ -93,10 +93,16 @@ static TABLE: LazyLock<Table> = LazyLock::new(|| {
     table
 });
 
+/// All of them.
+#[cfg(test)]
+pub(super) fn every() -> &'static [Model] {
+    &TABLE.models
+}
+
 /// Models of the service with this name in the endpoints table: two for `elasticloadbalancing`, none for what is no API.
 pub(super) fn by_endpoint(service: &str) -> Vec<&'static Model> {
     // Directory buckets and what answers in the place of buckets speak S3's API under other names.
-    let bucket = service.starts_with("s3express-") || ["s3-object-lambda", "s3express"].contains(&service);
+    let bucket = ["s3-object-lambda", "s3express"].contains(&service);
     named(&TABLE.endpoints, if bucket { "s3" } else { service })
 }
 

@@ -284,3 +284,189 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 fn starts_with(text: &str, prefix: &str) -> bool {
     text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::gateway::aws_host::classify;
+
+    const FORM: &str = "content-type: application/x-www-form-urlencoded; charset=utf-8";
+
+    /// A signature for a service in us-west-2.
+    fn signed(service: &str) -> String {
+        format!(
+            "authorization: AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20251020/us-west-2/{service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=f00d"
+        )
+    }
+
+    fn read(host: &str, method: &str, target: &str, lines: &[&str], body: &str) -> Option<Call> {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_str(host).unwrap());
+        for line in lines {
+            let (name, value) = line.split_once(": ").unwrap();
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        let host = classify(host);
+        recognise(host.as_ref(), &method.parse().unwrap(), &target.parse().unwrap(), &headers, body.as_bytes())
+    }
+
+    fn told(call: Option<Call>) -> String {
+        let Some(call) = call else { return "-".to_owned() };
+        let or = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        format!("{} {} {} {:?}", call.service, or(call.region), or(call.operation), call.protocol)
+    }
+
+    #[test]
+    fn calls_are_recognised_in_every_protocol_by_host_signature_or_what_they_say() {
+        let here = "127.0.0.1:8080";
+        #[rustfmt::skip]
+        let table: &[(&str, &str, &str, &[&str], &str, &str)] = &[
+            // Query: form, query string, presigned, unsigned.
+            ("iam.amazonaws.com", "POST", "/", &[FORM], "Action=ListPolicies&Version=2010-05-08", "iam - ListPolicies Query"),
+            ("iam.amazonaws.com", "POST", "/", &[FORM, &signed("iam")], "Version=2010-05-08&Action=ListPolicies", "iam us-west-2 ListPolicies Query"),
+            ("sts.eu-west-1.amazonaws.com", "GET", "/?Action=GetCallerIdentity&Version=2011-06-15", &[], "", "sts eu-west-1 GetCallerIdentity Query"),
+            (here, "POST", "/", &[FORM, &signed("iam")], "Action=ListPolicies&Version=2010-05-08", "iam us-west-2 ListPolicies Query"),
+            (here, "POST", "/", &[FORM], "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&WebIdentityToken=e%2Ff", "sts - AssumeRoleWithWebIdentity Query"),
+            (here, "GET", "/?Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Credential=AKID%2F20251020%2Fus-east-1%2Fsts%2Faws4_request", &[], "", "sts us-east-1 GetCallerIdentity Query"),
+            (here, "POST", "/", &[FORM, &signed("elasticloadbalancing")], "Action=DescribeTargetGroups&Version=2015-12-01", "elasticloadbalancing us-west-2 DescribeTargetGroups Query"),
+            (here, "POST", "/", &[FORM, &signed("ses")], "Action=SendEmail&Version=2010-12-01", "email us-west-2 SendEmail Query"),
+            ("brandnew.us-east-1.amazonaws.com", "POST", "/", &[FORM], "Action=Do&Version=2026-01-01", "brandnew us-east-1 Do Query"),
+            // A name that cannot be an operation's is no name.
+            ("iam.amazonaws.com", "POST", "/", &[FORM], "Action=%3Cscript%3E&Version=2010-05-08", "iam - - Query"),
+            // EC2 query.
+            ("ec2.us-east-1.amazonaws.com", "POST", "/", &[FORM], "Action=DescribeInstances&Version=2016-11-15", "ec2 us-east-1 DescribeInstances Ec2Query"),
+            (here, "POST", "/", &[FORM, &signed("ec2")], "Action=RunInstances", "ec2 us-west-2 RunInstances Ec2Query"),
+            // JSON.
+            ("dynamodb.us-east-1.amazonaws.com", "POST", "/", &["x-amz-target: DynamoDB_20120810.GetItem", "content-type: application/x-amz-json-1.0"], "{}", "dynamodb us-east-1 GetItem Json10"),
+            ("123456789012.ddb.us-east-1.amazonaws.com", "POST", "/", &["x-amz-target: DynamoDB_20120810.GetItem"], "{}", "dynamodb us-east-1 GetItem Json10"),
+            (here, "POST", "/", &["x-amz-target: DynamoDBStreams_20120810.ListStreams", &signed("dynamodb")], "{}", "streams.dynamodb us-west-2 ListStreams Json10"),
+            (here, "POST", "/", &["x-amz-target: CertificateManager.ListCertificates", &signed("acm"), "content-type: application/x-amz-json-1.1"], "{}", "acm us-west-2 ListCertificates Json11"),
+            (here, "POST", "/", &["x-amz-target: AWSCognitoIdentityProviderService.InitiateAuth"], "{}", "cognito-idp - InitiateAuth Json11"),
+            ("api.ecr.us-east-1.amazonaws.com", "POST", "/", &["x-amz-target: AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"], "{}", "api.ecr us-east-1 GetAuthorizationToken Json11"),
+            (here, "POST", "/", &["x-amz-target: AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken", &signed("ecr")], "{}", "api.ecr us-west-2 GetAuthorizationToken Json11"),
+            // SQS, new and old.
+            ("sqs.us-east-1.amazonaws.com", "POST", "/", &["x-amz-target: AmazonSQS.SendMessage", "content-type: application/x-amz-json-1.0"], "{}", "sqs us-east-1 SendMessage Json10"),
+            ("queue.amazonaws.com", "POST", "/123/q", &[FORM], "Action=SendMessage&Version=2012-11-05", "sqs - SendMessage Query"),
+            // CBOR.
+            ("monitoring.us-east-1.amazonaws.com", "POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", &["smithy-protocol: rpc-v2-cbor"], "", "monitoring us-east-1 PutMetricData Cbor"),
+            (here, "POST", "/service/GraniteServiceVersion20100801/operation/PutMetricData", &["smithy-protocol: rpc-v2-cbor", &signed("monitoring")], "", "monitoring us-west-2 PutMetricData Cbor"),
+            // REST JSON.
+            ("eks.us-east-1.amazonaws.com", "GET", "/clusters/blue", &[], "", "eks us-east-1 DescribeCluster RestJson"),
+            (here, "GET", "/clusters", &[&signed("eks")], "", "eks us-west-2 ListClusters RestJson"),
+            (here, "GET", "/clusters/", &[&signed("eks")], "", "eks us-west-2 ListClusters RestJson"),
+            (here, "POST", "/clusters/blue/node-groups", &[&signed("eks")], "{}", "eks us-west-2 CreateNodegroup RestJson"),
+            (here, "GET", "/addons/supported-versions", &[&signed("eks")], "", "eks us-west-2 DescribeAddonVersions RestJson"),
+            (here, "POST", "/nothing/of/theirs", &[&signed("eks")], "{}", "eks us-west-2 - RestJson"),
+            ("lambda.us-east-1.amazonaws.com", "POST", "/2015-03-31/functions/arn%3Aaws%3Alambda%3Aus-east-1%3A1%3Afunction%3Af/invocations", &[], "{}", "lambda us-east-1 Invoke RestJson"),
+            ("bedrock-runtime.us-east-1.amazonaws.com", "POST", "/model/m/invoke", &[&signed("bedrock")], "{}", "bedrock-runtime us-east-1 InvokeModel RestJson"),
+            (here, "POST", "/model/m/invoke", &[&signed("bedrock")], "{}", "bedrock-runtime us-west-2 InvokeModel RestJson"),
+            ("apigateway.us-east-1.amazonaws.com", "GET", "/restapis", &[], "", "apigateway us-east-1 GetRestApis RestJson"),
+            ("apigateway.us-east-1.amazonaws.com", "GET", "/v2/apis", &[], "", "apigateway us-east-1 GetApis RestJson"),
+            ("portal.sso.us-east-1.amazonaws.com", "GET", "/federation/credentials?role_name=r&account_id=1", &[], "", "portal.sso us-east-1 GetRoleCredentials RestJson"),
+            // REST XML.
+            ("route53.amazonaws.com", "POST", "/2013-04-01/hostedzone/Z1/rrset/", &[], "", "route53 - ChangeResourceRecordSets RestXml"),
+            (here, "GET", "/2013-04-01/hostedzone", &[&signed("route53")], "", "route53 us-west-2 ListHostedZones RestXml"),
+            ("cloudfront.amazonaws.com", "GET", "/2016-01-28/distribution/E1", &[], "", "cloudfront - GetDistribution RestXml"),
+            // S3: bucket in the host name or in the path.
+            ("s3.us-east-1.amazonaws.com", "GET", "/", &[], "", "s3 us-east-1 ListBuckets RestXml"),
+            ("s3.us-east-1.amazonaws.com", "GET", "/photos/a/b.jpg", &[], "", "s3 us-east-1 GetObject RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "GET", "/a/b.jpg", &[], "", "s3 us-east-1 GetObject RestXml"),
+            ("my.photos.s3.us-east-1.amazonaws.com", "HEAD", "/b.jpg", &[], "", "s3 us-east-1 HeadObject RestXml"),
+            ("s3-logs.s3.us-east-1.amazonaws.com", "PUT", "/b", &[], "", "s3 us-east-1 PutObject RestXml"),
+            ("photos.s3.amazonaws.com", "GET", "/?list-type=2&prefix=a", &[], "", "s3 - ListObjectsV2 RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "GET", "/", &[], "", "s3 us-east-1 ListObjects RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "GET", "/?acl", &[], "", "s3 us-east-1 GetBucketAcl RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "GET", "/a?acl", &[], "", "s3 us-east-1 GetObjectAcl RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "PUT", "/a/b?partNumber=1&uploadId=u", &[], "", "s3 us-east-1 UploadPart RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "PUT", "/a/b", &["x-amz-copy-source: photos/c"], "", "s3 us-east-1 CopyObject RestXml"),
+            ("photos.s3.us-east-1.amazonaws.com", "GET", "/a?x-id=GetObject&Action=x", &[], "", "s3 us-east-1 GetObject RestXml"),
+            ("s3express-use1-az4.us-east-1.amazonaws.com", "GET", "/photos/a", &[], "", "s3express us-east-1 GetObject RestXml"),
+            (here, "GET", "/photos/a", &[&signed("s3")], "", "s3 us-west-2 GetObject RestXml"),
+            ("photos.localhost:8080", "GET", "/a", &[&signed("s3")], "", "s3 us-west-2 GetObject RestXml"),
+            ("localhost:8080", "GET", "/photos", &[&signed("s3")], "", "s3 us-west-2 ListObjects RestXml"),
+            // SigV4A has no region in its scope.
+            (here, "GET", "/photos/a", &["authorization: AWS4-ECDSA-P256-SHA256 Credential=AKID/20251020/s3/aws4_request, Signature=00"], "", "s3 - GetObject RestXml"),
+            // No AWS call.
+            (here, "GET", "/", &[], "", "-"),
+            (here, "POST", "/", &[FORM], "Action=Go", "-"),
+            (here, "POST", "/", &[FORM], "Action=Go&Version=1999-01-01", "-"),
+            (here, "GET", "/", &["authorization: Bearer abc"], "", "-"),
+            ("shop.example.com", "GET", "/clusters", &[], "", "-"),
+            ("123.dkr.ecr.us-east-1.amazonaws.com", "GET", "/v2/", &[], "", "-"),
+        ];
+        let wrong: Vec<String> = table
+            .iter()
+            .filter_map(|(host, method, target, lines, body, expected)| {
+                let found = told(read(host, method, target, lines, body));
+                (found != *expected).then(|| format!("{host} {method} {target} {body}: {found}, not {expected}"))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn every_modelled_rest_operation_is_found_by_a_request_for_it() {
+        let mut wrong = Vec::new();
+        let mut count = 0;
+        for model in models::every().iter().filter(|model| model.rest().is_some()) {
+            for route in &model.content().routes {
+                let path: String = route.segments.iter().map(|segment| format!("/{}", segment.replace("{+}", "x/y").replace("{}", "x"))).collect();
+                let query: Vec<_> = route.parameters.iter().map(|(name, value)| format!("{}={}", url_name(name), value.unwrap_or("1"))).collect();
+                let target = format!("{}?{}", if path.is_empty() { "/" } else { &path }, query.join("&"));
+                let lines: Vec<_> = route.headers.iter().map(|name| format!("{name}: x")).collect();
+                let signed = signed(model.signing);
+                let lines: Vec<_> = lines.iter().map(String::as_str).chain([signed.as_str()]).collect();
+                let found = read("127.0.0.1", route.method, &target, &lines, "").unwrap();
+                count += 1;
+                if found.operation.as_deref() != Some(route.operation) {
+                    wrong.push(format!("{} {} {target}: {:?}", model.endpoint, route.operation, found));
+                }
+            }
+        }
+        // Two of Lex's and Bedrock's services have a path in common; without a host name nothing tells them apart.
+        assert!(count > 10_000 && wrong.len() <= 3, "{} of {count} wrong:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
+    fn url_name(name: &str) -> String {
+        url::form_urlencoded::byte_serialize(name.as_bytes()).collect()
+    }
+
+    #[test]
+    fn only_forms_need_their_body() {
+        let wants = |lines: &[(&str, &str)]| {
+            let headers = lines.iter().map(|(name, value)| (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap()));
+            wants_body(&headers.collect())
+        };
+        assert!(wants(&[("content-type", "Application/X-WWW-Form-Urlencoded; charset=utf-8")]));
+        assert!(!wants(&[("content-type", "application/x-amz-json-1.0"), ("x-amz-target", "A.B")]));
+        assert!(!wants(&[]));
+    }
+
+    #[test]
+    fn a_form_that_is_cut_off_still_tells_its_action() {
+        let body = format!("Action=AssumeRoleWithWebIdentity&Version=2011-06-15&WebIdentityToken={}", "e".repeat(1 << 20));
+        let found = read("sts.us-east-1.amazonaws.com", "POST", "/", &[FORM], &body[..70_000]).unwrap();
+        assert_eq!(found.operation.as_deref(), Some("AssumeRoleWithWebIdentity"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_sent_makes_it_fail(
+            host in "(iam|s3|photos\\.s3|eks\\.us-east-1|xyz|sqs)\\.(amazonaws\\.com|api\\.aws|localhost)|[a-z.:\\[\\]0-9]{0,40}",
+            path in "(/[a-z0-9%{}+:.-]{0,8}){0,12}(\\?[a-zA-Z0-9=&%+-]{0,60})?",
+            method in "GET|PUT|POST|HEAD|DELETE|PATCH|X",
+            lines in proptest::collection::vec(("authorization|x-amz-target|content-type|smithy-protocol|host", "[ -~]{0,80}|AWS4-X Credential=[a-z0-9/_-]{0,40}|application/x-www-form-urlencoded|rpc-v2-cbor"), 0..4),
+            body in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let (Ok(uri), Ok(method)) = (path.parse::<Uri>(), method.parse::<Method>()) else { return Ok(()) };
+            let headers: HeaderMap = lines.iter().filter_map(|(name, value)| Some((HeaderName::from_bytes(name.as_bytes()).ok()?, HeaderValue::from_str(value).ok()?))).collect();
+            if let Some(call) = recognise(classify(&host).as_ref(), &method, &uri, &headers, &body) {
+                prop_assert!(call.operation.is_none_or(|name| name.len() <= LONGEST_NAME && name.is_ascii()));
+                prop_assert!(!call.service.is_empty() && call.service.len() <= 253);
+            }
+        }
+    }
+}
