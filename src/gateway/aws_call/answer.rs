@@ -1,4 +1,4 @@
-//! Which code and status say an error to a call's client: the service's modelled error where it has one, else what its protocol family commonly answers.
+//! Which code and status say an error to a call's client: a modelled error where there is one, else what services of its protocol commonly answer.
 //!
 //! Sources: the service models (`models.txt`); *Common errors* of the AWS API references (the IAM, STS, DynamoDB, ACM and EKS pages among them); *Error codes for
 //! the Amazon EC2 API*; *Amazon S3: error responses*; *DynamoDB: error handling*. docs/aws-errors.md has the whole table.
@@ -34,7 +34,7 @@ pub(super) fn answer(error: AwsError, call: &Call) -> Answer {
     let model = operation.and_then(|operation| speaking().find(|model| model.content().has(operation))).or_else(|| speaking().next());
     let family = Family::of(call, model);
     let (common, status) = family.says(error);
-    let modelled = model.and_then(|model| model.content().says(error, operation));
+    let modelled = model.and_then(|model| model.content().says(error, operation, matches!(family, Family::Json | Family::RestJson)));
     let query_compatible = model.is_some_and(Model::is_query_compatible);
     let (shape, code, status) = match modelled {
         Some(modelled) => (modelled.shape, modelled.code, modelled.status),

@@ -200,13 +200,16 @@ impl Content {
         self.operations.contains_key(operation)
     }
 
-    /// The modelled error that says this best: one of the operation's own, else one of the service's.
-    pub fn says(&self, meaning: AwsError, operation: Option<&str>) -> Option<&Modelled> {
+    /// The modelled error that says this best: one of the operation's own, else with `of_service` one of its service's.
+    ///
+    /// The latter is for the JSON protocols, whose services name one meaning alike everywhere. In front of the XML ones stands what answers the common codes
+    /// to every operation: Route 53 says `Throttling` but for the few operations whose model has a ThrottlingException.
+    pub fn says(&self, meaning: AwsError, operation: Option<&str>, of_service: bool) -> Option<&Modelled> {
         let own = operation.and_then(|operation| self.operations.get(operation)).copied().unwrap_or_default();
         let mut meant = self.errors.iter().filter(|error| error.meaning == meaning);
         let of_operation = meant.clone().find(|error| own.contains(error.letter));
-        // A token has expired where the model says so is one that was handed in (a web identity's); elsewhere it is the credentials' own.
-        of_operation.or_else(|| if meaning == AwsError::ExpiredToken { None } else { meant.next() })
+        // Where an operation names an expired token, it is one that was handed in (a web identity's); everywhere else it is the credentials' own.
+        of_operation.or_else(|| if of_service && meaning != AwsError::ExpiredToken { meant.next() } else { None })
     }
 }
 
