@@ -17,6 +17,9 @@ pub enum Refusal {
     /// Not a URL. The text itself is not shown: it may carry a password.
     #[error("invalid URL: {0}")]
     Invalid(String),
+    /// Neither a name nor an address.
+    #[error("'{0}' is not a host name or an address")]
+    Host(String),
     /// `file`, `gopher`, …
     #[error("blocked scheme '{0}'; use http or https")]
     Scheme(String),
@@ -59,11 +62,25 @@ impl Rules {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Refusal::UserInfo);
         }
-        match url.host() {
-            Some(Host::Ipv4(ip)) => self.check(IpAddr::V4(ip), None),
-            Some(Host::Ipv6(ip)) => self.check(IpAddr::V6(ip), None),
-            Some(Host::Domain(name)) => self.check_name(name),
-            None => Err(Refusal::Invalid("no host".to_owned())),
+        self.check_host(&url.host().ok_or_else(|| Refusal::Invalid("no host".to_owned()))?)
+    }
+
+    /// Reads a host without a URL around it: a name, or an address in any spelling, IPv6 with or without brackets. Checked as [`Self::check_url`] does.
+    pub fn host(self, text: &str) -> Result<Host, Refusal> {
+        let host = match text.parse::<Ipv6Addr>() {
+            Ok(ip) => Host::Ipv6(ip),
+            Err(_) => Host::parse(text).map_err(|_| Refusal::Host(super::excerpt(text)))?,
+        };
+        self.check_host(&host)?;
+        Ok(host)
+    }
+
+    /// Checks a host as far as its text tells.
+    pub fn check_host<S: AsRef<str>>(self, host: &Host<S>) -> Result<(), Refusal> {
+        match host {
+            Host::Ipv4(ip) => self.check(IpAddr::V4(*ip), None),
+            Host::Ipv6(ip) => self.check(IpAddr::V6(*ip), None),
+            Host::Domain(name) => self.check_name(name.as_ref()),
         }
     }
 
@@ -148,7 +165,7 @@ mod tests {
     fn says(rules: Rules, url: &str) -> &'static str {
         match rules.url(url) {
             Ok(_) => "allowed",
-            Err(Refusal::Invalid(_)) => "invalid",
+            Err(Refusal::Invalid(_) | Refusal::Host(_)) => "invalid",
             Err(Refusal::Scheme(_)) => "scheme",
             Err(Refusal::UserInfo) => "userinfo",
             Err(Refusal::Metadata(_)) => "metadata",

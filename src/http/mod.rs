@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use url::Url;
 
 mod address;
+pub mod connect;
 mod resolve;
 
 pub use address::{Refusal, Rules};
@@ -197,7 +198,11 @@ fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dy
 
 /// The innermost reason, which says what happened; the outer layers say where in the client.
 fn reason(error: &reqwest::Error) -> String {
-    let text = sources(error).last().map(ToString::to_string).unwrap_or_default();
+    plain(&sources(error).last().map(ToString::to_string).unwrap_or_default())
+}
+
+/// A lower-case fragment without the number of the error.
+fn plain(text: &str) -> String {
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();
     let plain_word = text.split(' ').next().is_some_and(|word| word.chars().skip(1).all(char::is_lowercase));
@@ -207,18 +212,34 @@ fn reason(error: &reqwest::Error) -> String {
     }
 }
 
+impl From<&ResolveError> for Failure {
+    fn from(error: &ResolveError) -> Self {
+        match error {
+            ResolveError::Refused(refusal) => Self::Refused(refusal.clone()),
+            ResolveError::Failed { .. } => Self::NoAnswer(error.to_string()),
+            ResolveError::Instrument(_) => Self::Instrument(error.to_string()),
+        }
+    }
+}
+
+/// A failure of this machine's own: it has run out of something.
+fn of_io(error: &std::io::Error) -> Option<Failure> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::ADDRNOTAVAIL => {
+            Some(Failure::Instrument(format!("this machine cannot open a connection: {}", plain(&error.to_string()))))
+        }
+        _ => None,
+    }
+}
+
 fn failure(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     for source in sources(&error) {
-        match source.downcast_ref::<ResolveError>() {
-            Some(ResolveError::Refused(refusal)) => return Failure::Refused(refusal.clone()),
-            Some(failed @ ResolveError::Failed { .. }) => return Failure::NoAnswer(failed.to_string()),
-            Some(broken @ ResolveError::Instrument(_)) => return Failure::Instrument(broken.to_string()),
-            None => {}
+        if let Some(unresolved) = source.downcast_ref::<ResolveError>() {
+            return unresolved.into();
         }
-        let code = source.downcast_ref::<std::io::Error>().and_then(Errno::from_io_error);
-        if let Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS | Errno::ADDRNOTAVAIL) = code {
-            return Failure::Instrument(format!("this machine cannot open a connection: {}", reason(&error)));
+        if let Some(own) = source.downcast_ref::<std::io::Error>().and_then(of_io) {
+            return own;
         }
     }
     if error.is_builder() {

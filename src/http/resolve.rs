@@ -68,6 +68,20 @@ impl Resolver {
         }
         Arc::clone(pending.entry(name.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(PENDING_PER_NAME))))
     }
+
+    /// All addresses of a name, all of them allowed.
+    pub(super) fn addresses(&self, name: &str) -> impl Future<Output = Result<Vec<IpAddr>, ResolveError>> + Send + 'static {
+        let name = name.to_owned();
+        let (rules, lookup, permits) = (self.rules, Arc::clone(&self.lookup), self.permits(&name));
+        async move {
+            let found = look_up(lookup, permits, name.clone()).await?;
+            // One forbidden address spoils the answer: which of several is connected to must not depend on order or luck.
+            for ip in &found {
+                rules.check(*ip, Some(&name)).map_err(ResolveError::Refused)?;
+            }
+            Ok(found)
+        }
+    }
 }
 
 /// Looks a name up on a thread of its own. tokio's blocking pool would do, but a hanging resolver (just what a drill may cause) would fill the
@@ -99,15 +113,9 @@ async fn look_up(lookup: Arc<dyn Lookup>, permits: Arc<Semaphore>, name: String)
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let name = name.as_str().to_owned();
-        let (rules, lookup, permits) = (self.rules, Arc::clone(&self.lookup), self.permits(&name));
+        let found = self.addresses(name.as_str());
         Box::pin(async move {
-            let found = look_up(lookup, permits, name.clone()).await?;
-            // One forbidden address spoils the answer: which of several is connected to must not depend on order or luck.
-            for ip in &found {
-                rules.check(*ip, Some(&name)).map_err(ResolveError::Refused)?;
-            }
-            let addresses: Addrs = Box::new(found.into_iter().map(|ip| SocketAddr::new(ip, 0)));
+            let addresses: Addrs = Box::new(found.await?.into_iter().map(|ip| SocketAddr::new(ip, 0)));
             Ok(addresses)
         })
     }

@@ -39,7 +39,7 @@ pub(super) struct Http {
 impl Definition for HttpProbe {
     fn about() -> Option<About> {
         Some(About {
-            mechanism: "One request a tick, on a kept connection where the server keeps it; every condition on the answer that is given must hold.",
+            mechanism: "One request a tick, on a connection of its own, as a new client makes it; every condition on the answer that is given must hold.",
             undo: "",
             verified: "",
             must_know: &[
@@ -93,6 +93,11 @@ impl Http {
         Ok(Self { client, request, status, header, body, json: probe.expect_json.clone() })
     }
 
+    /// The URL as people see it.
+    pub(super) fn address(&self) -> String {
+        without_query(&self.request.url)
+    }
+
     fn judge(&self, answer: &Answer) -> Reading {
         let status_holds = self.status.map_or(answer.status.is_success(), |expected| answer.status == expected);
         if !status_holds {
@@ -132,7 +137,7 @@ impl Probe for Http {
     }
 
     fn describe(&self) -> String {
-        format!("http {} {}", self.request.method, without_query(&self.request.url))
+        format!("http {} {}", self.request.method, self.address())
     }
 }
 

@@ -9,10 +9,13 @@ use crate::probe::params::ProbeSpec;
 
 mod canary;
 pub mod definition;
+mod dns;
 mod http;
 pub mod open;
 pub mod params;
 mod prometheus;
+mod status_page;
+mod tcp;
 pub mod watch;
 
 /// What one reading said.

@@ -145,12 +145,12 @@ pub struct DnsProbe {
     /// The name asked for, often a look-up.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Addresses, names or texts expected.
+    /// Addresses, names or texts: every answer must be one of these.
     pub answers: Strings,
     /// Default `A`.
     #[serde(rename = "type", default, skip_serializing_if = "Option::is_none")]
     pub record_type: Option<RecordType>,
-    /// Address and port of the server asked. Default: the system's resolver.
+    /// The server asked: `host`, `host:port` or `[v6]:port`, port 53 unless given. Default: the system's resolver.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     #[schemars(extend("format" = "address"))]
@@ -257,14 +257,8 @@ pub struct StatusPageProbe {
     pub expect_json: Option<ExpectJson>,
 }
 
-impl Definition for TcpProbe {}
-
-impl Definition for DnsProbe {}
-
 impl Definition for WorkloadProbe {}
 
 impl Definition for AwsAlarmProbe {}
 
 impl Definition for Route53AnswerProbe {}
-
-impl Definition for StatusPageProbe {}

@@ -4,6 +4,7 @@
 
 mod bench;
 mod guards;
+mod signals;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -16,7 +16,7 @@ use firedrill::clock::Clock;
 use firedrill::drill::spec::{EnvironmentSpec, Network, PrometheusRef};
 use firedrill::event::{CanarySample, Health};
 use firedrill::probe::open::Opener;
-use firedrill::probe::params::{CanaryProbe, ExpectJson, ExpectTls, HttpProbe, ProbeSpec, PrometheusProbe, TcpProbe};
+use firedrill::probe::params::{AwsAlarmProbe, CanaryProbe, ExpectJson, ExpectTls, HttpProbe, ProbeSpec, PrometheusProbe};
 use firedrill::probe::watch::read_once;
 use firedrill::probe::{Probe, ProbeSource, Reading};
 use futures::future::BoxFuture;
@@ -28,6 +28,10 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+mod dns;
+mod status_page;
+mod tcp;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -360,7 +364,11 @@ async fn forbidden_and_broken_probes_do_not_open_and_say_why() {
         (true, http(HttpProbe { headers: header("x y", "1"), ..base() }), "not a header name"),
         (true, http(HttpProbe { headers: header("x-key", "secret\nvalue"), ..base() }), "the value of header 'x-key'"),
         (true, http(HttpProbe { expect_tls: Some(ExpectTls::default()), ..base() }), "expectTls is not built yet"),
-        (true, ProbeSpec { tcp: Some(TcpProbe::default()), ..Default::default() }, "probe 'tcp' is not built yet in this version of firedrill"),
+        (
+            true,
+            ProbeSpec { aws_alarm: Some(AwsAlarmProbe::default()), ..Default::default() },
+            "probe 'awsAlarm' is not built yet in this version of firedrill",
+        ),
         (true, prometheus("up", None, "other"), "no prometheus source 'other'; it has main"),
         (true, prometheus(" ", None, "main"), "'query' is empty"),
         (false, prometheus("up", None, "main"), private),
