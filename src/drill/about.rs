@@ -122,3 +122,29 @@ pub fn gateway_faults() -> Vec<String> {
     let built = FaultSpec::KINDS.iter().filter(|kind| (kind.about)().is_some());
     built.filter(|kind| steered((kind.schema)().to_value())).map(|kind| kind.name.to_owned()).collect()
 }
+
+/// A drill around an example.
+#[must_use]
+pub fn sample(sort: Sort, example: &str) -> String {
+    // A drill that breaks nothing is warned of.
+    let fault = "    - id: dark\n      fault: {gatewayBlackhole: {gateway: edge, services: [\"*\"]}}\n";
+    let (field, gate, limit) = match sort {
+        Sort::Fault => ("fault", "", ""),
+        Sort::Action => ("action", "  regionHealthy: {probe: {http: {url: \"${endpoints.east}/healthz\"}}, stableFor: 1m, limit: 15m}\n", ""),
+        Sort::Probe => ("check", "", "        limit: 1m\n"),
+    };
+    let inside = if sort == Sort::Probe { format!("        probe:\n{}", indented(example, 10)) } else { indented(example, 8) };
+    format!(
+        "apiVersion: firedrill.dev/v1alpha1\nkind: Drill\nmetadata: {{name: example}}\nspec:\n  summary: An example\n  owner: platform-team\n  \
+         hypothesis: The example is valid.\n  failedRegion: us-east-1\n  survivingRegions: [us-west-2]\n{gate}  hold: 10m\n  undoBy: 2h\n  objectives:\n    \
+         - id: checkout\n      probe: {{http: {{url: \"${{endpoints.checkout}}/healthz\"}}}}\n      interval: 1s\n      recoverWithin: 5m\n  \
+         steps:\n    - id: example\n      {field}:\n{inside}{limit}{}",
+        if sort == Sort::Fault { "" } else { fault }
+    )
+}
+
+/// Lines, moved to the right.
+#[must_use]
+pub fn indented(text: &str, by: usize) -> String {
+    text.trim_end().lines().map(|line| format!("{:by$}{line}\n", "")).collect()
+}

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::cli::init;
-use crate::drill::about::{Described, Permissions, Sort};
+use crate::drill::about::{Described, Permissions, Sort, indented, sample};
 use crate::drill::bind;
 use crate::drill::fields::{self, Field};
 use crate::drill::load::{Options, load_text};
@@ -105,10 +105,6 @@ fn step(sort: Sort, name: &str, example: &str) -> String {
     format!("- id: {id}\n  {}:\n{}", sort.name(), indented(example, 4))
 }
 
-fn indented(text: &str, by: usize) -> String {
-    text.trim_end().lines().map(|line| format!("{:by$}{line}\n", "")).collect()
-}
-
 /// The expiry that the kind itself states, asked of an instance that its example opens in the environment of `firedrill init`.
 fn without_firedrill(kind: &Described) -> Option<&'static str> {
     if kind.sort == Sort::Probe {
@@ -131,26 +127,6 @@ fn without_firedrill(kind: &Described) -> Option<&'static str> {
             "it stays until `firedrill resume` or `firedrill sweep` undoes it; the environment must say `allow.noDeadMan` (no dead-man)"
         }
     })
-}
-
-/// A drill around an example.
-#[must_use]
-pub fn sample(sort: Sort, example: &str) -> String {
-    // A drill that breaks nothing is warned of.
-    let fault = "    - id: dark\n      fault: {gatewayBlackhole: {gateway: edge, services: [\"*\"]}}\n";
-    let (field, gate, limit) = match sort {
-        Sort::Fault => ("fault", "", ""),
-        Sort::Action => ("action", "  regionHealthy: {probe: {http: {url: \"${endpoints.east}/healthz\"}}, stableFor: 1m, limit: 15m}\n", ""),
-        Sort::Probe => ("check", "", "        limit: 1m\n"),
-    };
-    let inside = if sort == Sort::Probe { format!("        probe:\n{}", indented(example, 10)) } else { indented(example, 8) };
-    format!(
-        "apiVersion: firedrill.dev/v1alpha1\nkind: Drill\nmetadata: {{name: example}}\nspec:\n  summary: An example\n  owner: platform-team\n  \
-         hypothesis: The example is valid.\n  failedRegion: us-east-1\n  survivingRegions: [us-west-2]\n{gate}  hold: 10m\n  undoBy: 2h\n  objectives:\n    \
-         - id: checkout\n      probe: {{http: {{url: \"${{endpoints.checkout}}/healthz\"}}}}\n      interval: 1s\n      recoverWithin: 5m\n  \
-         steps:\n    - id: example\n      {field}:\n{inside}{limit}{}",
-        if sort == Sort::Fault { "" } else { fault }
-    )
 }
 
 /// The environment of `firedrill init`, its commented-out accounts and clusters switched on.
