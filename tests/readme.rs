@@ -7,8 +7,6 @@ use std::process::Command;
 use clap::CommandFactory;
 use firedrill::cli::Cli;
 use firedrill::exit::Exit;
-use firedrill::fault::params::{ActionSpec, FaultSpec};
-use firedrill::probe::params::ProbeSpec;
 
 /// Folders whose files the documents name by path.
 const FOLDERS: [&str; 9] = [".ci/", "benches/", "docs/", "drills/", "examples/", "scripts/", "src/", "tests/", "charts/"];
@@ -86,16 +84,6 @@ fn the_dependency_table_equals_cargo_toml() {
     let listed: BTreeSet<String> = rows.flat_map(|row| row.split(" | ").nth(1).unwrap_or_default().spans()).collect();
     assert!(declared.len() > 20);
     assert_eq!(declared, listed, "left: Cargo.toml, right: second column of docs/dependencies.md");
-}
-
-#[test]
-fn every_kind_has_its_row() {
-    let document = read("docs/writing-a-drill.md");
-    for (heading, names) in [("Faults", FaultSpec::NAMES), ("Actions", ActionSpec::NAMES), ("Probes", ProbeSpec::NAMES)] {
-        let section = document.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
-        let rows = section.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect::<BTreeSet<_>>();
-        assert_eq!(rows, names.iter().copied().collect(), "{heading}; left: docs/writing-a-drill.md, right: the code");
-    }
 }
 
 #[test]

@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use firedrill::drill::about::{Sort, kinds};
 use firedrill::drill::bind;
 use firedrill::drill::load::{Options, load_drill, load_environment, load_text};
 use firedrill::drill::schema::Kind;
-use firedrill::fault::params::{ActionSpec, FaultSpec};
-use firedrill::probe::params::ProbeSpec;
 
 fn validate(args: &[&str], dir: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_firedrill")).arg("validate").args(args).current_dir(dir).output().unwrap()
@@ -49,9 +48,15 @@ fn every_kind_of_fault_action_and_probe_is_read() {
     let faults: BTreeSet<&str> = spec.steps.iter().filter_map(|step| Some(step.fault.as_ref()?.one()?.name())).collect();
     let actions: BTreeSet<&str> = spec.steps.iter().filter_map(|step| Some(step.action.as_ref()?.one()?.name())).collect();
     let probes: BTreeSet<&str> = spec.objectives.iter().filter_map(|objective| Some(objective.probe.one()?.name())).collect();
-    assert_eq!(faults, FaultSpec::NAMES.iter().copied().collect());
-    assert_eq!(actions, ActionSpec::NAMES.iter().copied().collect());
-    assert_eq!(probes, ProbeSpec::NAMES.iter().copied().collect());
+    // A kind that is built brings its own example, which its unit test reads (src/cli/explain/entry.rs): it may be left out here.
+    for kind in kinds() {
+        let here = match kind.sort {
+            Sort::Fault => &faults,
+            Sort::Action => &actions,
+            Sort::Probe => &probes,
+        };
+        assert!(kind.about.is_some() || here.contains(kind.name), "{} '{}' is in no file that is read", kind.sort.name(), kind.name);
+    }
 }
 
 #[test]

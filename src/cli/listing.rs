@@ -66,7 +66,9 @@ pub fn command(context: &Context, words: &str) -> String {
     }
 }
 
-fn quoted(word: &str) -> String {
+/// One word of a shell command.
+#[must_use]
+pub fn quoted(word: &str) -> String {
     let safe = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&byte));
     if safe { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }

@@ -10,9 +10,12 @@ use crate::journal::sqlite::Sqlite;
 
 pub mod abandon;
 pub mod abort;
+pub mod completions;
 pub mod environment;
+pub mod explain;
 pub mod gateway;
 pub mod history;
+pub mod init;
 pub mod listing;
 pub mod people;
 pub mod plan;
@@ -21,6 +24,7 @@ pub mod report;
 pub mod resume;
 pub mod run;
 pub mod sandbox;
+pub mod schema;
 pub mod session;
 pub mod status;
 pub mod sweep;
@@ -43,6 +47,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 #[allow(missing_docs)]
 pub enum Command {
+    Init(init::Init),
     Validate(validate::Validate),
     Plan(plan::Plan),
     Run(run::Run),
@@ -53,6 +58,9 @@ pub enum Command {
     Report(report::Report),
     History(history::History),
     Abandon(abandon::Abandon),
+    Explain(explain::Explain),
+    Schema(schema::Schema),
+    Completions(completions::Completions),
     Gateway(gateway::Gateway),
     Sandbox(sandbox::Sandbox),
 }
@@ -104,6 +112,7 @@ fn exit_codes() -> String {
 pub async fn main(cli: Cli) -> Exit {
     let context = Context { state_dir: cli.state_dir };
     match cli.command {
+        Command::Init(args) => init::run(&context, args).await,
         Command::Validate(args) => validate::run(&context, args).await,
         Command::Plan(args) => plan::run(&context, args).await,
         Command::Run(args) => run::run(&context, args).await,
@@ -114,6 +123,9 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Report(args) => report::run(&context, args).await,
         Command::History(args) => history::run(&context, args).await,
         Command::Abandon(args) => abandon::run(&context, args).await,
+        Command::Explain(args) => explain::run(&context, args).await,
+        Command::Schema(args) => schema::run(&context, args).await,
+        Command::Completions(args) => completions::run(&context, args).await,
         Command::Gateway(args) => gateway::run(&context, args).await,
         Command::Sandbox(args) => sandbox::run(&context, args).await,
     }

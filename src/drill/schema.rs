@@ -69,6 +69,9 @@ impl Kind {
     }
 }
 
+/// Fields that point a kind at its targets and are neither the name of a place nor a selector.
+const SCOPES: [&str; 5] = ["services", "service", "template", "group", "edge"];
+
 /// A schema and its compiled form.
 struct Checked {
     schema: Json,
@@ -352,8 +355,9 @@ impl<'a> Spot<'a> {
 
     fn missing(&self, field: &str, source: &Source) -> Diagnostic {
         // Selectors and places: what a kind is pointed at. Nothing defaults to all of it.
-        let scope =
-            !matches!(field, "actions" | "answer" | "error" | "operations" | "replicas" | "desired" | "to" | "from" | "type" | "zone" | "record");
+        let property = self.schema.get("properties").and_then(|properties| properties.get(field)).unwrap_or(&Json::Null);
+        let text = |key: &str| property.get(key).and_then(Json::as_str).unwrap_or_default();
+        let scope = text("format").ends_with("-name") || text("$ref").ends_with("Selector") || SCOPES.contains(&field);
         let missing = format!("missing field '{field}'");
         if !(self.in_kind && scope) {
             return Diagnostic::error(source, self.key_at, missing);

@@ -548,7 +548,7 @@ pub struct DrillRunSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Document<Spec> {
-    /// [`API_VERSION`].
+    /// `firedrill.dev/v1alpha1`.
     pub api_version: String,
     /// `Drill`, `Environment`, `DrillSchedule` or `DrillRun`.
     pub kind: String,

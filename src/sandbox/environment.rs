@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::Variant;
+use crate::drill::about::gateway_faults;
 use crate::drill::spec::{API_VERSION, Allow, Environment, EnvironmentSpec, GatewayConnection, GatewayRef, Limits, Metadata, Network, PrometheusRef};
 
 /// Where the components of a sandbox are.
@@ -42,7 +43,7 @@ pub(super) fn describe(variant: Variant, addresses: &Addresses) -> Environment {
             }],
             prometheus: vec![PrometheusRef { name: "main".to_owned(), url: url(addresses.prometheus) }],
             endpoints,
-            allow: Allow { faults: vec!["gatewayBlackhole".to_owned(), "gatewayRefuse".to_owned()], no_dead_man: false },
+            allow: Allow { faults: gateway_faults(), no_dead_man: false },
             limits: Some(Limits { max_targets: Some(10), max_percent: None, max_regions: Some(1) }),
             network: Some(Network { allow_private: true }),
             ..EnvironmentSpec::default()

@@ -7,7 +7,7 @@ mod schedule;
 mod timing;
 mod values;
 
-pub(super) use values::text_of_format;
+pub use values::text_of_format;
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::load::Options;
