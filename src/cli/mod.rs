@@ -10,6 +10,7 @@ use crate::journal::sqlite::Sqlite;
 
 pub mod abandon;
 pub mod abort;
+pub mod compare;
 pub mod environment;
 pub mod gateway;
 pub mod history;
@@ -52,6 +53,7 @@ pub enum Command {
     Status(status::Status),
     Report(report::Report),
     History(history::History),
+    Compare(compare::Compare),
     Abandon(abandon::Abandon),
     Gateway(gateway::Gateway),
     Sandbox(sandbox::Sandbox),
@@ -113,6 +115,7 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Status(args) => status::run(&context, args).await,
         Command::Report(args) => report::run(&context, args).await,
         Command::History(args) => history::run(&context, args).await,
+        Command::Compare(args) => compare::run(&context, args).await,
         Command::Abandon(args) => abandon::run(&context, args).await,
         Command::Gateway(args) => gateway::run(&context, args).await,
         Command::Sandbox(args) => sandbox::run(&context, args).await,
