@@ -240,23 +240,29 @@ fn more(out: &mut String, rows: usize) {
 
 /// Foreign text as text: no markup, no HTML, no link, no mention, on one line.
 ///
-/// Every sign that Markdown may read is escaped. GitHub finds mentions, issue numbers and addresses in what is left after that: they are broken by a
-/// zero-width space (as Dependabot does with what it quotes).
+/// The signs that Markdown reads are escaped, and only those: chats show the text as it is. GitHub finds mentions, issue numbers and addresses in what is
+/// left after that; they are broken by a zero-width space, as Dependabot does with what it quotes.
 fn text(from: &str) -> String {
     let plain = inert(from);
     let plain = clip(plain.trim(), TEXT);
     let mut out = String::with_capacity(plain.len() + 16);
-    for c in plain.chars() {
-        if c.is_ascii_punctuation() && !matches!(c, ',' | '%' | ';' | '?' | '\'' | '/') {
+    let mut signs = plain.chars().peekable();
+    let mut at_start = true;
+    while let Some(c) = signs.next() {
+        let always = matches!(c, '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '|' | '&' | '~' | '$');
+        // What only the beginning of a block may open: a list, a heading, a rule. `at_start` lasts through a number, for `1.`.
+        if always || at_start && matches!(c, '-' | '+' | '#' | '=' | '.' | ')') {
             out.push('\\');
         }
         out.push(c);
-        if matches!(c, '@' | '#' | ':') {
+        let next = signs.peek().copied();
+        if c == '@' || c == '#' || c == ':' && next == Some('/') {
             out.push('\u{200b}');
         }
+        at_start = at_start && c.is_ascii_digit();
     }
     // The only address that Markdown recognises without a colon.
-    out.replace("www\\.", "www\u{200b}\\.").replace("WWW\\.", "WWW\u{200b}\\.")
+    out.replace("www.", "www\u{200b}.").replace("WWW.", "WWW\u{200b}.")
 }
 
 /// Foreign text as code: nothing in it is read, but for a fence of the same length, so that one is longer than any inside.
@@ -283,8 +289,10 @@ mod tests {
 
     #[test]
     fn foreign_text_cannot_leave_its_place() {
-        assert_eq!(text("a | b <img> [x](y) *z* `c`"), r"a \| b \<img\> \[x\]\(y\) \*z\* \`c\`");
-        assert_eq!(text("ask @ops\n# title"), "ask \\@\u{200b}ops \\#\u{200b} title");
+        assert_eq!(text("a | b <img> [x](y) *z* `c`"), r"a \| b \<img\> \[x\](y) \*z\* \`c\`");
+        assert_eq!(text("ask @ops\n# title, 1.5 s"), "ask @\u{200b}ops #\u{200b} title, 1.5 s");
+        assert_eq!([text("1. one"), text("- one"), text("12) x"), text("12 x. y")], [r"1\. one", r"\- one", r"12\) x", "12 x. y"]);
+        assert_eq!(text("see https://evil.example"), "see https:\u{200b}//evil.example");
         assert_eq!(code("a`b``c"), "```a`b``c```");
         assert_eq!(code("`"), "`` ` ``");
         assert_eq!(cell("a|b"), "`a\\|b`");
