@@ -19,11 +19,11 @@ use firedrill::journal::{Journal, RunHeader};
 use firedrill::report::story::Story;
 use firedrill::report::tell::Teller;
 use firedrill::report::{Format, Sink, live::Live, write_all};
-use firedrill::report::{frame, html, json, jsonl, summary};
+use firedrill::report::{frame, html, json, jsonl, junit, markdown, summary};
 use firedrill::score;
 use rehearsal::{Going, Stream, at, header, stream, stream_of};
 
-const GOINGS: [Going; 5] = [Going::Well, Going::NoFailover, Going::Deaf, Going::Killed, Going::Stuck];
+const GOINGS: [Going; 6] = [Going::Well, Going::NoFailover, Going::Deaf, Going::Killed, Going::Stuck, Going::Aborted];
 
 fn page(events: &[RunEvent]) -> String {
     html::render(events, &score::evaluate(events)).unwrap()
@@ -239,6 +239,147 @@ fn the_page_shows_the_table_that_the_score_came_from() {
     assert!(page.contains(&format!(">{:.0}</text>", card.score.unwrap())), "the score");
 }
 
+fn markdown_of(events: &[RunEvent]) -> String {
+    markdown::render(&Story::of(events), &score::evaluate(events)).unwrap()
+}
+
+#[test]
+fn report_md_tells_the_run_in_one_screen() {
+    for going in [Going::Well, Going::Stuck] {
+        insta::assert_snapshot!(format!("markdown_{going:?}"), markdown_of(&stream(going)));
+    }
+    for (going, said) in [
+        (Going::NoFailover, "# ❌ Failed: Checkout survives"),
+        (Going::Deaf, "# ❔ Inconclusive:"),
+        (Going::Killed, "# ⏳ Unfinished:"),
+        (Going::Aborted, "# ⛔ Aborted:"),
+    ] {
+        let text = markdown_of(&stream(going));
+        assert!(text.starts_with(said), "{text}");
+        assert!(text.lines().count() < 100, "{} lines", text.lines().count());
+    }
+}
+
+#[test]
+fn hostile_text_starts_no_markup_in_report_md() {
+    let text = markdown_of(&hostile());
+    for c in text.chars() {
+        assert!(c == '\n' || !c.is_control() && !('\u{202a}'..='\u{202e}').contains(&c), "{c:?}");
+    }
+    // Every sign that opens HTML, a link or a mention is escaped, or within code.
+    let (code, escaped) = (regex::Regex::new(r"`[^`]*`").unwrap(), regex::Regex::new(r"\\.").unwrap());
+    for line in text.lines() {
+        let bare = code.replace_all(&escaped.replace_all(line, ""), "").into_owned();
+        assert!(!bare.contains(['<', '[', ']', '`']) && !bare.contains("@cmd") && !bare.contains("://"), "{line}");
+    }
+}
+
+fn junit_of(events: &[RunEvent]) -> String {
+    String::from_utf8(junit::render(&Story::of(events), &score::evaluate(events)).unwrap()).unwrap()
+}
+
+#[test]
+fn junit_xml_has_a_case_for_each_objective_for_the_undo_and_for_the_faults() {
+    insta::assert_snapshot!("junit_Stuck", junit_of(&stream(Going::Stuck)));
+    let cases = |text: &str| text.matches("<testcase ").count();
+    for going in GOINGS {
+        let events = stream(going);
+        let text = junit_of(&events);
+        assert_eq!(cases(&text), score::evaluate(&events).objectives.len() + 3, "{going:?}");
+    }
+    let missed = junit_of(&stream(Going::NoFailover));
+    assert!(missed.contains("<failure message=\"not recovered within") && missed.contains("type=\"missed\""), "{missed}");
+    assert!(junit_of(&stream(Going::Deaf)).contains("type=\"unknown\""));
+    assert!(junit_of(&stream(Going::Stuck)).contains("STILL IN PLACE, undo it with `firedrill resume 01KB2QXW8V5Z3M4N7P9R1S6T8D`"));
+}
+
+#[test]
+fn junit_xml_is_green_exactly_when_the_run_passed_and_is_clean() {
+    for going in GOINGS {
+        let events = stream(going);
+        for end in [events.len(), events.len() - 1, events.len() / 2, 30, 1] {
+            let events = &events[..end];
+            let card = score::evaluate(events);
+            let over = matches!(events[end - 1].body, Event::RunEnded { .. });
+            let passed = over && card.exit().code() == 0;
+            let text = junit_of(events);
+            assert_eq!(!text.contains("<failure") && !text.contains("<error"), passed, "{going:?} to event {end}: {text}");
+        }
+    }
+}
+
+#[test]
+fn junit_xml_keeps_to_the_schema_that_ci_servers_read() {
+    for events in GOINGS.map(stream).into_iter().chain([hostile()]) {
+        let text = junit_of(&events);
+        assert!(text.chars().all(|c| c == '\n' || c == '\t' || c >= ' ' && c != '\u{fffe}' && c != '\u{ffff}'), "characters that XML 1.0 forbids");
+        xunit(&text);
+    }
+}
+
+/// The part of Jenkins' `junit-10.xsd` that such a file can meet: which element may stand where, in which order, with which attributes.
+fn xunit(text: &str) {
+    const SUITE: [&str; 9] = ["name", "tests", "failures", "errors", "time", "disabled", "skipped", "timestamp", "id"];
+    let attributes: &[(&str, &[&str], &[&str])] = &[
+        ("testsuites", &["name", "time", "tests", "failures", "disabled", "errors", "uuid", "timestamp"], &[]),
+        ("testsuite", &SUITE, &["name", "tests"]),
+        ("properties", &[], &[]),
+        ("property", &["name", "value"], &["name", "value"]),
+        ("testcase", &["name", "assertions", "time", "classname", "status", "timestamp"], &["name"]),
+        ("failure", &["type", "message"], &[]),
+        ("error", &["type", "message"], &[]),
+        ("skipped", &["type", "message"], &[]),
+        ("system-out", &[], &[]),
+        ("system-err", &[], &[]),
+    ];
+    let children: &[(&str, &[&str])] = &[
+        ("", &["testsuites"]),
+        ("testsuites", &["testsuite"]),
+        ("testsuite", &["properties", "testcase", "system-out", "system-err"]),
+        ("properties", &["property"]),
+        ("testcase", &["skipped", "error", "failure", "system-out", "system-err"]),
+    ];
+    let tag = regex::Regex::new(r#"<(/?)([a-z-]+)((?:\s+[a-z]+="[^"<]*")*)\s*(/?)>"#).unwrap();
+    let attribute = regex::Regex::new(r#"([a-z]+)="([^"<]*)""#).unwrap();
+    let body = text.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n").expect("a declaration");
+    let mut open = vec![""];
+    let mut order = 0;
+    let mut counts = [0_u32; 3];
+    let mut said = [0_u32; 3];
+    for found in tag.captures_iter(body) {
+        let name = attributes.iter().map(|(name, ..)| *name).find(|name| *name == &found[2]).unwrap_or_else(|| panic!("<{}>", &found[2]));
+        if &found[1] == "/" {
+            assert_eq!(open.pop(), Some(name), "closed where it is not open");
+            continue;
+        }
+        let parent = *open.last().unwrap();
+        let allowed = children.iter().find(|(of, _)| *of == parent).map_or(&[][..], |(_, allowed)| allowed);
+        let place = allowed.iter().position(|child| *child == name).unwrap_or_else(|| panic!("<{name}> in <{parent}>"));
+        if parent == "testsuite" {
+            assert!(place >= order, "<{name}> comes too late");
+            order = place;
+        }
+        let (_, known, needed) = attributes.iter().find(|(of, ..)| *of == name).unwrap();
+        let given: Vec<(String, String)> = attribute.captures_iter(&found[3]).map(|it| (it[1].to_owned(), it[2].to_owned())).collect();
+        assert!(given.iter().all(|(name, _)| known.contains(&name.as_str())), "{name}: {given:?}");
+        assert!(needed.iter().all(|name| given.iter().any(|(given, _)| given == name)), "{name}: {given:?}");
+        let number = |wanted: &str| given.iter().find(|(name, _)| name == wanted).map_or(0, |(_, value)| value.parse().unwrap());
+        match name {
+            "testsuite" => said = [number("tests"), number("failures"), number("errors")],
+            "testcase" => counts[0] += 1,
+            "failure" => counts[1] += 1,
+            "error" => counts[2] += 1,
+            _ => {}
+        }
+        if &found[4] != "/" {
+            open.push(name);
+        }
+    }
+    assert_eq!((open, counts), (vec![""], said));
+    let between = tag.replace_all(body, "");
+    assert!(!between.contains('<'), "every tag was read: {between}");
+}
+
 #[test]
 fn a_hundred_thousand_samples_make_a_page_of_less_than_500_kilobytes() {
     let mut s = Stream::default();
@@ -299,7 +440,7 @@ fn files_appear_whole_and_one_that_fails_does_not_stop_the_others() {
     assert_eq!(old, "old", "who was reading the old file reads it to its end");
     let mut names: Vec<String> = fs::read_dir(&dir).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["events.jsonl", "report.html", "report.json"], "no drafts are left behind");
+    assert_eq!(names, ["events.jsonl", "junit.xml", "report.html", "report.json", "report.md"], "no drafts are left behind");
 }
 
 #[test]
@@ -488,6 +629,55 @@ async fn the_report_command_writes_only_what_was_asked_for_and_works_for_a_kille
     let mut names: Vec<_> = fs::read_dir(state.path().join("here")).unwrap().map(|it| it.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["events.jsonl", "report.json"]);
+}
+
+#[tokio::test]
+async fn the_latest_run_needs_no_id() {
+    let state = journal_of(&stream(Going::Well)).await;
+    let output = firedrill(state.path(), &["report", "latest", "--out", "here", "--format", "md,junit"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let names: std::collections::BTreeSet<_> = fs::read_dir(state.path().join("here")).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(names.into_iter().collect::<Vec<_>>(), ["junit.xml", "report.md"]);
+    let before = firedrill(state.path(), &["report", "latest~1"]);
+    assert_eq!(before.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&before.stderr).contains("latest~1"));
+}
+
+/// A browser that writes down what it is asked to show.
+fn browser(dir: &Path) -> std::path::PathBuf {
+    let program = dir.join("browser");
+    fs::write(&program, format!("#!/bin/sh\necho \"$1\" > {0}/shown.new && mv {0}/shown.new {0}/shown\n", dir.display())).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    program
+}
+
+#[tokio::test]
+async fn open_shows_the_page_in_the_browser_that_the_reader_chose() {
+    let state = journal_of(&stream(Going::Well)).await;
+    let program = browser(state.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
+    command.arg("--state-dir").arg(state.path()).args(["report", "latest", "--open", "--format", "json"]);
+    let output = command.env("BROWSER", format!("/does/not/exist:{}", program.display())).env("SSH_CONNECTION", "x").output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let shown = state.path().join("shown");
+    let waited = (0..3000).any(|_| shown.exists() || std::thread::sleep(Duration::from_millis(10)) != ());
+    assert!(waited, "the browser was never started");
+    let page = fs::read_to_string(shown).unwrap();
+    assert!(page.trim().ends_with("reports/01KB2QXW8V5Z3M4N7P9R1S6T8D/report.html") && Path::new(page.trim()).exists(), "{page}");
+}
+
+#[tokio::test]
+async fn without_a_display_open_says_why_and_where_the_page_is() {
+    let state = journal_of(&stream(Going::Well)).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
+    command.arg("--state-dir").arg(state.path()).args(["report", "latest", "--open"]);
+    for variable in ["BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION", "SSH_TTY"] {
+        command.env_remove(variable);
+    }
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "the report is there all the same");
+    assert!(said.contains("no display") && said.contains("report.html"), "{said}");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! What a real browser makes of `report.html`: it renders, says nothing on the console, prints, follows the colour scheme, and runs nothing.
+//! What a real browser makes of the reports: they render, say nothing on the console, print, follow the colour scheme, shut nobody out, run nothing.
 
 #![allow(clippy::unwrap_used)] // also in what tests share
 
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use firedrill::event::RunEvent;
-use firedrill::report::html;
+use firedrill::report::story::Story;
+use firedrill::report::{html, markdown};
 use firedrill::score;
 use rehearsal::{Going, header, stream, stream_of};
 
@@ -105,4 +106,137 @@ fn hostile_text_runs_nothing_in_a_browser() {
     assert!(!log.contains("CONSOLE"), "{log}");
     assert!(dom.contains("– firedrill</title>") && !dom.contains("<title>owned"), "{}", &dom[..400]);
     assert!(!dom.contains("<script") && !dom.contains("<img"), "text stays text");
+}
+
+/// A package that `scripts/test` installs, by its path in `node_modules`: without it these tests prove nothing, so they fail.
+fn script(path: &str) -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(|| PathBuf::from(std::env::var_os("HOME").unwrap()).join(".cache"), PathBuf::from);
+    let file = cache.join("firedrill/tools/report_browser/node_modules").join(path);
+    assert!(file.exists(), "{} is missing; install it: scripts/test --setup", file.display());
+    file
+}
+
+/// Runs scripts on a copy of the page that allows them, every `<details>` open; gives back the text that the last one makes of it.
+fn run_in(page: &Path, name: &str, arguments: &[String], scripts: &[PathBuf], result: &str) -> String {
+    let html = fs::read_to_string(page).unwrap();
+    let policy = "<meta http-equiv=\"Content-Security-Policy\"";
+    let from = html.find(policy).unwrap_or(html.len());
+    let to = html[from..].find('>').map_or(from, |end| from + end + 1);
+    let html = format!("{}{}", &html[..from], &html[to..]);
+    let sources: String = scripts.iter().map(|path| format!("<script src=\"file://{}\"></script>", path.display())).collect();
+    let run = format!(
+        "{sources}<script>document.querySelectorAll('details').forEach(it => it.open = true);\
+         (async () => {{ let said; try {{ said = await ({result})(); }} catch (error) {{ said = 'ERROR ' + error; }}\
+         document.body.innerHTML = ''; const out = document.createElement('output'); out.id = 'said'; out.textContent = encodeURIComponent(said); \
+         document.body.append(out); }})();</script></body>"
+    );
+    let copy = page.with_file_name(format!("{}-{name}.html", page.file_stem().unwrap().to_string_lossy()));
+    fs::write(&copy, html.replacen("</body>", &run, 1)).unwrap();
+    let mut all = vec!["--allow-file-access-from-files".into(), "--virtual-time-budget=60000".into(), "--window-size=1200,1600".into()];
+    all.extend(arguments.iter().cloned());
+    all.extend(["--dump-dom".into(), url(&copy)]);
+    let output = chromium(&all);
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = dom.split("<output id=\"said\">").nth(1).and_then(|rest| rest.split("</output>").next());
+    let said = said.unwrap_or_else(|| panic!("no result: {}\n{}", &dom[..dom.len().min(2000)], String::from_utf8_lossy(&output.stderr)));
+    let encoded = format!("said={}", said.replace('+', "%2B"));
+    let said = url::form_urlencoded::parse(encoded.as_bytes()).next().unwrap().1.into_owned();
+    assert!(!said.starts_with("ERROR"), "{said}");
+    said
+}
+
+/// What axe-core finds wrong: rule, why it matters, and where. Every rule that it has on by default, the advice beyond WCAG too.
+fn violations(page: &Path, scheme: &str) -> Vec<String> {
+    let preferred = if scheme == "dark" { 0 } else { 1 };
+    let arguments = [format!("--blink-settings=preferredColorScheme={preferred}")];
+    let look = "async () => { const found = await axe.run(document, { resultTypes: ['violations'] }); \
+                if (found.passes.length < 15) throw 'only ' + found.passes.length + ' rules applied'; \
+                return JSON.stringify([matchMedia('(prefers-color-scheme: dark)').matches, found.violations]); }";
+    let said = run_in(page, &format!("axe-{scheme}"), &arguments, &[script("axe-core/axe.min.js")], look);
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(said[0], scheme == "dark", "the browser took the other scheme");
+    let one = |found: &serde_json::Value| {
+        let nodes: Vec<String> = found["nodes"].as_array().unwrap().iter().map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
+        format!("{} ({}): {}", found["id"].as_str().unwrap(), found["help"].as_str().unwrap(), nodes.join("; "))
+    };
+    said[1].as_array().unwrap().iter().map(one).collect()
+}
+
+#[test]
+fn axe_finds_nothing_wrong_with_any_report_light_or_dark() {
+    let goings = [
+        ("passed", Going::Well),
+        ("missed", Going::NoFailover),
+        ("inconclusive", Going::Deaf),
+        ("aborted", Going::Aborted),
+        ("in-place", Going::Stuck),
+        ("unfinished", Going::Killed),
+    ];
+    let mut wrong = Vec::new();
+    for (name, going) in goings {
+        let page = page(&format!("axe-{name}"), &stream(going));
+        for scheme in ["light", "dark"] {
+            wrong.extend(violations(&page, scheme).into_iter().map(|what| format!("{name}, {scheme}: {what}")));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn axe_would_see_poor_contrast_a_missing_language_and_a_skipped_heading() {
+    let good = page("axe-teeth", &stream(Going::Well));
+    let html = fs::read_to_string(&good).unwrap();
+    for (rule, from, to) in [
+        ("color-contrast", "--soft: #59616e", "--soft: #b0b6be"),
+        ("html-has-lang", "<html lang=\"en\">", "<html>"),
+        ("heading-order", "<h2", "<h4"),
+    ] {
+        let spoiled = html.replace(from, to).replace(&from.replace("<h", "</h"), &to.replace("<h", "</h"));
+        assert_ne!(spoiled, html, "{from}");
+        let page = good.with_file_name(format!("axe-teeth-{rule}.html"));
+        fs::write(&page, spoiled).unwrap();
+        let found = violations(&page, "light");
+        assert!(found.iter().any(|it| it.starts_with(rule)), "{rule}: {found:?}");
+    }
+}
+
+/// What GitHub-flavoured Markdown makes of `report.md`.
+fn rendered(name: &str, events: &[RunEvent]) -> String {
+    let text = markdown::render(&Story::of(events), &score::evaluate(events)).unwrap();
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("report");
+    fs::create_dir_all(&dir).unwrap();
+    let page = dir.join(format!("{name}.html"));
+    fs::write(&page, "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>x</title></head><body></body></html>").unwrap();
+    let look = format!("async () => marked.parse({}, {{ gfm: true }})", serde_json::to_string(&text).unwrap());
+    run_in(&page, "markdown", &[], &[script("marked/lib/marked.umd.js")], &look)
+}
+
+#[test]
+fn report_md_is_headings_tables_and_text_and_nothing_of_a_drill_becomes_more() {
+    let tables = |html: &str| (html.matches("<table>").count(), html.matches("<th").count(), html.matches("<tr>").count());
+    let honest = rendered("markdown-honest", &stream(Going::Stuck));
+    assert!(honest.contains("<h1>") && honest.contains("Checkout survives the loss of us-east-1"), "{honest}");
+    let mut header = header();
+    let attack = "</td><script>alert(1)</script> | x | <img src=x onerror=alert(1)> [a](javascript:alert(1)) ![b](http://evil/c.png) `|` ``` \
+                  https://evil.example www.evil.example a@evil.example @ops #12 **bold** ~~gone~~ $x$ <!-- ";
+    header.summary = attack.into();
+    header.hypothesis = format!("1. {attack}");
+    header.drill = attack.into();
+    header.environment = format!("`{attack}");
+    header.objectives[0].id = attack.into();
+    header.steps[0].name = attack.into();
+    header.plan.targets[1].undo_by_hand = vec![format!("{attack}\n# heading")];
+    let html = rendered("markdown-hostile", &stream_of(Going::Stuck, header));
+    for active in ["<script", "<img", "<a ", "<td></td><script", "<del>", "<li># heading", "<!--"] {
+        assert!(!html.contains(active), "{active}: {html}");
+    }
+    assert_eq!(html.matches("<h1>").count(), 1);
+    // An objective that the stream does not know has no readings of its own; everything else keeps its place.
+    assert_eq!(tables(&html).0, tables(&honest).0);
+    for row in html.split("<tr>").skip(1) {
+        let cells = row.matches("<td").count();
+        assert!([0, 5, 6].contains(&cells), "{cells} cells: {row}");
+    }
+    let outside_code: String = html.split("<code>").map(|part| part.split("</code>").last().unwrap()).collect();
+    assert!(!outside_code.contains("@ops") && !outside_code.contains("#12"), "nobody is notified: a zero-width space stands in between");
 }

@@ -10,6 +10,7 @@ use crate::journal::sqlite::Sqlite;
 
 pub mod abandon;
 pub mod abort;
+pub mod compare;
 pub mod completions;
 pub mod environment;
 pub mod explain;
@@ -57,6 +58,7 @@ pub enum Command {
     Status(status::Status),
     Report(report::Report),
     History(history::History),
+    Compare(compare::Compare),
     Abandon(abandon::Abandon),
     Explain(explain::Explain),
     Schema(schema::Schema),
@@ -122,6 +124,7 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Status(args) => status::run(&context, args).await,
         Command::Report(args) => report::run(&context, args).await,
         Command::History(args) => history::run(&context, args).await,
+        Command::Compare(args) => compare::run(&context, args).await,
         Command::Abandon(args) => abandon::run(&context, args).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Schema(args) => schema::run(&context, args).await,

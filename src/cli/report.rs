@@ -6,23 +6,26 @@ use clap::{Args, ValueEnum};
 
 use super::Context;
 use super::listing::print;
-use super::session::report_dir;
+use super::session::{report_dir, warn};
 use crate::event::{Event, RunEvent};
 use crate::exit::Exit;
+use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError};
-use crate::report::story::Story;
-use crate::report::{Format, files, summary};
-use crate::score;
+use crate::report::files::Writer;
+use crate::report::{Format, Written, summary};
+use crate::score::Scorer;
+
+mod browser;
 
 /// Write a stored run's report again
 ///
-/// Scores the run again from its events, prints the summary, and writes the files: report.html for people, report.json for programs, events.jsonl for
-/// everything else. Works for runs that were killed, and for runs that are going on.
+/// Scores the run again from its events, prints the summary, and writes the files: report.html for people, report.md for pull requests and chat,
+/// junit.xml for CI servers, report.json for programs, events.jsonl for everything else. Works for runs that were killed, and for runs that are going on.
 ///
 /// Exits 0 when every file is written, whatever the run's own verdict was.
 #[derive(Debug, Args)]
 pub struct Report {
-    /// Run id, or a unique prefix
+    /// Run id, a unique prefix, `latest`, or `latest~N` for the Nth before it
     pub run: String,
 
     /// Where the files go [default: reports/RUN in the state directory]
@@ -32,6 +35,10 @@ pub struct Report {
     /// Which files to write
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     pub format: Vec<Wanted>,
+
+    /// Open report.html in a browser ($BROWSER, else the desktop's); prints its path where there is no display
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// What `--format` takes.
@@ -43,31 +50,85 @@ pub enum Wanted {
     Html,
     /// report.json
     Json,
+    /// report.md
+    Md,
+    /// junit.xml
+    Junit,
     /// events.jsonl
     Jsonl,
 }
 
 /// Runs the command.
 pub async fn run(context: &Context, args: Report) -> Exit {
-    let (state, events) = match events(context, &args.run).await {
-        Ok(found) => found,
-        Err(exit) => return exit,
+    let mut formats = formats(&args.format);
+    if args.open && !formats.contains(&Format::Html) {
+        formats.push(Format::Html);
+    }
+    let told = match replay(context, &args, &formats).await {
+        Ok(told) => told,
+        Err(error) => return super::fail_journal(&error),
     };
-    let Some(run) = events.iter().find_map(|event| if let Event::RunStarted(header) = &event.body { Some(header.run.clone()) } else { None }) else {
+    let Told { writer: Some(writer), scorer, .. } = told else {
         return super::fail(Exit::Internal, format_args!("run '{}' has no events: it died before it began", args.run));
     };
-    let dir = report_dir(args.out.as_deref(), &state, &run);
-    write(&dir, &formats(&args.format), &events)
+    let card = scorer.card();
+    let (written, account) = writer.finish(&card);
+    let html = written.iter().find(|file| file.format == Format::Html && file.result.is_ok()).map(|file| file.path.clone());
+    let mut text = summary::summary(account.story(), &card, html.as_deref());
+    for file in written.iter().filter(|file| file.result.is_ok() && file.format != Format::Html) {
+        text.push_str(&format!("{}{}\n", " ".repeat(8), file.path.display()));
+    }
+    print(&text);
+    let exit = ended(&written);
+    if let (true, Some(html)) = (args.open, html) {
+        open(&html);
+    }
+    exit
 }
 
-async fn events(context: &Context, run: &str) -> Result<(PathBuf, Vec<RunEvent>), Exit> {
-    let found = async {
-        let journal = super::existing_journal(context, run)?;
-        let summary = journal.run(run).await?;
-        let events = journal.events(&summary.header.run).await?;
-        Ok((journal.dir().to_owned(), events))
-    };
-    found.await.map_err(|error: JournalError| super::fail_journal(&error))
+/// What takes the events as they are read: nothing keeps them.
+struct Told {
+    dir: Box<dyn Fn(&str) -> PathBuf + Send>,
+    formats: Vec<Format>,
+    /// None until the stream has said which run it is.
+    writer: Option<Writer>,
+    scorer: Scorer,
+}
+
+impl Told {
+    fn take(&mut self, event: &RunEvent, line: &str) {
+        if let (None, Event::RunStarted(header)) = (&self.writer, &event.body) {
+            self.writer = Some(Writer::new(&(self.dir)(&header.run), &self.formats));
+        }
+        self.scorer.take(event);
+        if let Some(writer) = &mut self.writer {
+            writer.stored(event, line);
+        }
+    }
+}
+
+async fn replay(context: &Context, args: &Report, formats: &[Format]) -> Result<Told, JournalError> {
+    let journal = super::existing_journal(context, &args.run)?;
+    let run = find(&journal, &args.run).await?;
+    let (out, state) = (args.out.clone(), journal.dir().to_owned());
+    let dir = Box::new(move |run: &str| report_dir(out.as_deref(), &state, run));
+    let told = Told { dir, formats: formats.to_vec(), writer: None, scorer: Scorer::default() };
+    journal.replay(&run, told, Told::take).await
+}
+
+/// The id of the run that a person named: an id, a unique prefix, `latest`, `latest~2`.
+pub(super) async fn find(journal: &Sqlite, name: &str) -> Result<String, JournalError> {
+    let Some(back) = latest(name) else { return Ok(journal.run(name).await?.header.run) };
+    let runs = journal.runs().await?;
+    runs.into_iter().nth(back).map(|run| run.header.run).ok_or_else(|| JournalError::NoSuchRun(name.to_owned()))
+}
+
+/// How many runs before the latest one.
+fn latest(name: &str) -> Option<usize> {
+    match name.strip_prefix("latest")? {
+        "" => Some(0),
+        back => back.strip_prefix('~')?.parse().ok(),
+    }
 }
 
 fn formats(wanted: &[Wanted]) -> Vec<Format> {
@@ -75,26 +136,38 @@ fn formats(wanted: &[Wanted]) -> Vec<Format> {
     let each = |format: &Format| match format {
         Format::Html => has(Wanted::Html),
         Format::Json => has(Wanted::Json),
+        Format::Markdown => has(Wanted::Md),
+        Format::Junit => has(Wanted::Junit),
         Format::Jsonl => has(Wanted::Jsonl),
     };
     Format::ALL.into_iter().filter(each).collect()
 }
 
-/// Writes the files of a run and prints its summary; [`Exit::Internal`] when one could not be written.
-fn write(dir: &Path, formats: &[Format], events: &[RunEvent]) -> Exit {
-    let card = score::evaluate(events);
-    let written = files::write(dir, formats, events, &card);
-    let html = written.iter().find(|file| file.format == Format::Html && file.result.is_ok()).map(|file| file.path.as_path());
-    let mut text = summary::summary(&Story::of(events), &card, html);
-    for file in written.iter().filter(|file| file.result.is_ok() && file.format != Format::Html) {
-        text.push_str(&format!("{}{}\n", " ".repeat(8), file.path.display()));
-    }
-    print(&text);
+fn ended(written: &[Written]) -> Exit {
     let mut exit = Exit::Passed;
-    for file in &written {
+    for file in written {
         if let Err(error) = &file.result {
             exit = super::fail(Exit::Internal, format_args!("cannot write {}: {error}", file.path.display()));
         }
     }
     exit
+}
+
+/// The report is written and said to be: that no browser shows it is worth a word, not an exit code.
+fn open(html: &Path) {
+    let html = html.canonicalize().unwrap_or_else(|_| html.to_owned());
+    if let Err(why) = browser::open(&html) {
+        warn(&format!("not opened: {why}; the report is {}", html.display()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_runs_have_names() {
+        assert_eq!(["latest", "latest~0", "latest~3"].map(latest), [Some(0), Some(0), Some(3)]);
+        assert_eq!(["01KB2QXW", "latest~", "latest~x", "latest2", "late"].map(latest), [None; 5]);
+    }
 }

@@ -2,12 +2,16 @@
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use super::{html, json, jsonl};
+use super::account::Account;
+use super::{html, json, jsonl, junit, markdown};
 use crate::event::RunEvent;
 use crate::score::Scorecard;
+
+/// Bytes written at once.
+const BUFFER: usize = 256 << 10;
 
 /// A file of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,13 +20,17 @@ pub enum Format {
     Html,
     /// `report.json`, for programs.
     Json,
+    /// `report.md`, for pull requests, wikis and chat.
+    Markdown,
+    /// `junit.xml`, for CI servers.
+    Junit,
     /// `events.jsonl`, the stream.
     Jsonl,
 }
 
 impl Format {
     /// All of them. The stream comes first: the others can be made from it again.
-    pub const ALL: [Self; 3] = [Self::Jsonl, Self::Json, Self::Html];
+    pub const ALL: [Self; 5] = [Self::Jsonl, Self::Json, Self::Html, Self::Markdown, Self::Junit];
 
     /// Name of the file.
     #[must_use]
@@ -30,6 +38,8 @@ impl Format {
         match self {
             Self::Html => "report.html",
             Self::Json => "report.json",
+            Self::Markdown => "report.md",
+            Self::Junit => "junit.xml",
             Self::Jsonl => "events.jsonl",
         }
     }
@@ -40,9 +50,19 @@ impl Format {
     /// When the stream has no header (not for [`Self::Jsonl`]), or a template fails.
     pub fn render(self, events: &[RunEvent], scorecard: &Scorecard) -> io::Result<Vec<u8>> {
         match self {
-            Self::Html => html::render(events, scorecard).map(String::into_bytes),
-            Self::Json => json::render(events, scorecard),
             Self::Jsonl => jsonl::render(events),
+            _ => self.tell(&Account::of(events), scorecard),
+        }
+    }
+
+    /// The content of a file that is made from the account; the stream itself is not one.
+    fn tell(self, account: &Account, scorecard: &Scorecard) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Html => html::page(account, scorecard).map(String::into_bytes),
+            Self::Json => json::document(account.story(), scorecard),
+            Self::Markdown => markdown::render(account.story(), scorecard).map(String::into_bytes),
+            Self::Junit => junit::render(account.story(), scorecard),
+            Self::Jsonl => Err(io::Error::other("the stream is written event by event")),
         }
     }
 }
@@ -69,38 +89,114 @@ pub struct Written {
 /// Files appear whole, by a rename, with the permissions that the umask gives: reports are made to be shared, and hold no secrets.
 #[must_use]
 pub fn write_all(dir: &Path, events: &[RunEvent], scorecard: &Scorecard) -> Vec<Written> {
-    write(dir, &Format::ALL, events, scorecard)
+    let mut writer = Writer::new(dir, &Format::ALL);
+    for event in events {
+        writer.event(event);
+    }
+    writer.finish(scorecard).0
 }
 
-/// Writes these files of a run; see [`write_all`].
-#[must_use]
-pub fn write(dir: &Path, formats: &[Format], events: &[RunEvent], scorecard: &Scorecard) -> Vec<Written> {
-    let one = |format: &Format| {
-        let path = dir.join(format.file_name());
-        let result = fs::create_dir_all(dir).and_then(|()| whole(&path, &format.render(events, scorecard)?));
-        Written { format: *format, path, result }
-    };
-    formats.iter().map(one).collect()
+/// Writes the files of a run while its events come by: only the stream itself is written as they do, the others from the account at the end.
+#[derive(Debug)]
+pub struct Writer {
+    dir: PathBuf,
+    formats: Vec<Format>,
+    account: Account,
+    /// None when it was not asked for.
+    stream: Option<io::Result<Draft>>,
+}
+
+impl Writer {
+    /// Will write these files.
+    #[must_use]
+    pub fn new(dir: &Path, formats: &[Format]) -> Self {
+        let stream = formats.contains(&Format::Jsonl).then(|| Draft::new(&dir.join(Format::Jsonl.file_name())));
+        Self { dir: dir.to_owned(), formats: formats.to_vec(), account: Account::default(), stream }
+    }
+
+    /// Takes the next event.
+    pub fn event(&mut self, event: &RunEvent) {
+        self.account.take(event);
+        self.line(|out| serde_json::to_writer(out, event).map_err(io::Error::from));
+    }
+
+    /// Takes the next event, with its line of the stream as it was stored.
+    pub fn stored(&mut self, event: &RunEvent, line: &str) {
+        self.account.take(event);
+        self.line(|out| out.write_all(line.as_bytes()));
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
+        if let Some(Ok(draft)) = &mut self.stream
+            && let Err(error) = write(&mut draft.out).and_then(|()| draft.out.write_all(b"\n"))
+        {
+            self.stream = Some(Err(error));
+        }
+    }
+
+    /// Writes what is left to write; the account is there for whoever wants to tell more.
+    #[must_use]
+    pub fn finish(self, scorecard: &Scorecard) -> (Vec<Written>, Account) {
+        let Self { dir, formats, account, mut stream } = self;
+        let one = |format: &Format| {
+            let path = dir.join(format.file_name());
+            let result = match (format, stream.take()) {
+                (Format::Jsonl, Some(draft)) => draft.and_then(Draft::settle),
+                (_, kept) => {
+                    stream = kept;
+                    format.tell(&account, scorecard).and_then(|content| whole(&path, &content))
+                }
+            };
+            Written { format: *format, path, result }
+        };
+        (formats.iter().map(one).collect(), account)
+    }
 }
 
 /// Replaces `path` by a file with this content; at no moment is half of it there.
 fn whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // In the same directory, since a rename does not cross file systems; a name of its own, since two processes may write the same report.
-    let draft = path.with_file_name(format!(".{name}.{}.tmp", ulid::Ulid::generate()));
-    let written = draft_and_rename(&draft, path, content);
-    if written.is_err() {
-        // The error that matters is the one being returned.
-        let _ = fs::remove_file(&draft);
-    }
-    written
+    let mut draft = Draft::new(path)?;
+    draft.out.write_all(content)?;
+    draft.settle()
 }
 
-fn draft_and_rename(draft: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file: File = OpenOptions::new().write(true).create_new(true).open(draft)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(draft, path)
+/// A file under another name until it is whole; removed when it is given up.
+#[derive(Debug)]
+struct Draft {
+    out: BufWriter<File>,
+    draft: PathBuf,
+    path: PathBuf,
+    settled: bool,
+}
+
+impl Draft {
+    fn new(path: &Path) -> io::Result<Self> {
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir)?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // In the same directory, since a rename does not cross file systems; a name of its own, since two processes may write the same report.
+        let draft = path.with_file_name(format!(".{name}.{}.tmp", ulid::Ulid::generate()));
+        let file = OpenOptions::new().write(true).create_new(true).open(&draft)?;
+        Ok(Self { out: BufWriter::with_capacity(BUFFER, file), draft, path: path.to_owned(), settled: false })
+    }
+
+    fn settle(mut self) -> io::Result<()> {
+        self.out.flush()?;
+        self.out.get_ref().sync_all()?;
+        fs::rename(&self.draft, &self.path)?;
+        self.settled = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.settled {
+            // The error that matters is the one being returned.
+            let _ = fs::remove_file(&self.draft);
+        }
+    }
 }
 
 /// A stream that does not begin with `RunStarted` says too little for a report.

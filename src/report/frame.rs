@@ -196,11 +196,11 @@ fn objective_line(objective: &ObjectiveStory, now: Timestamp, name: usize, canva
     };
     let mut line = Line::new(canvas).add(ink, &format!("   {mark} ")).cell(Ink::Plain, &objective.info.id, name);
     let breath = BREATH.min(canvas.width.saturating_sub(name + 30));
-    let first = objective.readings.len().saturating_sub(breath);
-    let shown = &objective.readings[first..];
+    let recent: Vec<Health> = objective.track.recent().collect();
+    let shown = &recent[recent.len().saturating_sub(breath)..];
     line = line.add(Ink::Plain, &" ".repeat(breath - shown.len()));
-    for run in shown.chunk_by(|a, b| a.health == b.health) {
-        let (glyph, ink) = match (run[0].health, quiet) {
+    for run in shown.chunk_by(|a, b| a == b) {
+        let (glyph, ink) = match (run[0], quiet) {
             (Health::Good, false) => ("▂", Ink::Good),
             (Health::Bad, false) => ("█", Ink::Bad),
             (Health::Good, true) => ("█", Ink::Good),

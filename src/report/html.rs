@@ -7,8 +7,8 @@ use std::io;
 
 use handlebars::Handlebars;
 
+use super::account::Account;
 use super::inert::inert_tree;
-use super::story::Story;
 use crate::event::RunEvent;
 use crate::score::Scorecard;
 
@@ -20,14 +20,21 @@ const TEMPLATES: [(&str, &str); 5] = [
     ("undo", include_str!("templates/undo.html.hbs")),
 ];
 
-/// The file as text.
+/// The file of these events as text; see [`page`].
 ///
 /// # Errors
 /// When the stream has no header, or a template names something that is not there.
 pub fn render(events: &[RunEvent], scorecard: &Scorecard) -> io::Result<String> {
-    let story = Story::of(events);
-    let header = story.header.as_deref().ok_or_else(super::files::headless)?;
-    let mut view = sections::view(events, &story, header, scorecard);
+    page(&Account::of(events), scorecard)
+}
+
+/// The file as text.
+///
+/// # Errors
+/// When the stream has no header, or a template names something that is not there.
+pub fn page(account: &Account, scorecard: &Scorecard) -> io::Result<String> {
+    let header = account.story().header.as_deref().ok_or_else(super::files::headless)?;
+    let mut view = sections::view(account, header, scorecard);
     // Escaping is the template's; this takes away what escaping leaves active: control characters and direction overrides.
     inert_tree(&mut view);
     let mut page = Handlebars::new();

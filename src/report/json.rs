@@ -298,12 +298,20 @@ fn targets(story: &Story) -> Vec<Target<'_>> {
         .collect()
 }
 
-/// The file as text.
+/// The file of these events as text.
 ///
 /// # Errors
 /// When the stream has no header.
 pub fn render(events: &[RunEvent], scorecard: &Scorecard) -> io::Result<Vec<u8>> {
-    let mut out = serde_json::to_vec_pretty(&Report::new(&Story::of(events), scorecard)?)?;
+    document(&Story::of(events), scorecard)
+}
+
+/// The file as text.
+///
+/// # Errors
+/// When the stream has no header.
+pub fn document(story: &Story, scorecard: &Scorecard) -> io::Result<Vec<u8>> {
+    let mut out = serde_json::to_vec_pretty(&Report::new(story, scorecard)?)?;
     out.push(b'\n');
     Ok(out)
 }

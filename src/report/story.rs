@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use super::track::Track;
 use crate::clock::{Span, Timestamp};
 use crate::event::{
     Cleanliness, Event, Health, ObjectiveInfo, Phase, RunEvent, RunStarted, StepInfo, StepKind, StepOutcome, StopReason, TargetInfo, Verdict,
@@ -85,22 +86,13 @@ pub struct StepStory {
     pub lost: Vec<(Timestamp, String, String)>,
 }
 
-/// One reading, as small as it goes: runs hold a hundred thousand of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reading {
-    /// When it was due and began.
-    pub at: Timestamp,
-    /// What it said.
-    pub health: Health,
-}
-
 /// An objective so far.
 #[derive(Debug, Clone)]
 pub struct ObjectiveStory {
     /// What the drill says of it.
     pub info: ObjectiveInfo,
-    /// Every reading, in order of arrival.
-    pub readings: Vec<Reading>,
+    /// The readings over time.
+    pub track: Track,
     /// Since when the current state holds.
     pub since: Option<Timestamp>,
     /// What the last reading said, when not plainly good.
@@ -285,6 +277,12 @@ impl Story {
         &mut self.objectives[index]
     }
 
+    /// The objective of that id, once the stream has named it.
+    #[must_use]
+    pub fn objective_of(&self, id: &str) -> Option<&ObjectiveStory> {
+        self.objectives_by_id.get(id).map(|index| &self.objectives[*index])
+    }
+
     fn target(&mut self, step: &str, target: &str) -> &mut TargetStory {
         let next = self.targets.len();
         let index = *self.targets_by_id.entry((step.to_owned(), target.to_owned())).or_insert(next);
@@ -367,7 +365,7 @@ impl StepStory {
 
 impl ObjectiveStory {
     fn new(info: ObjectiveInfo) -> Self {
-        Self { info, readings: Vec::new(), since: None, detail: None, remarks: VecDeque::new(), counts: [0; 3] }
+        Self { info, track: Track::default(), since: None, detail: None, remarks: VecDeque::new(), counts: [0; 3] }
     }
 
     fn take(&mut self, at: Timestamp, health: Health, detail: Option<&str>) {
@@ -377,7 +375,7 @@ impl ObjectiveStory {
             Health::Bad => 1,
             Health::Unknown => 2,
         }] += 1;
-        self.readings.push(Reading { at, health });
+        self.track.take(at, health);
         if changed {
             self.since = Some(at);
         }
@@ -395,7 +393,7 @@ impl ObjectiveStory {
     /// What the last reading said; none before the first.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
-        self.readings.last().map(|reading| reading.health)
+        self.track.recent().next_back()
     }
 
     /// True when it only watches for detection: *good* means that the alert fires.

@@ -77,7 +77,7 @@ impl Teller {
 
     /// The state of an objective, when it is not what was told last and was not told just now.
     fn objective(&mut self, id: &str, at: Timestamp) -> Option<String> {
-        let objective = self.story.objectives.iter().find(|objective| objective.info.id == id)?;
+        let objective = self.story.objective_of(id)?;
         let health = objective.health();
         match self.told.get(id) {
             Some((_, told)) if *told == health => return None,

@@ -4,11 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::card::{Figure, Loss, Quantity, TargetKind, TargetScore};
-use super::series::{Reading, Series};
+use super::series::Series;
 use super::target::{Measured, Outcome, linear, over};
 use super::words::duration;
 use crate::clock::{Span, Timestamp};
-use crate::event::MissingWrite;
 
 /// What the canary's readings say.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +21,9 @@ pub(super) struct Found {
 /// the writes back.
 ///
 /// A write acknowledged less than the normal replication lag before that read is on its way, not lost.
-pub(super) fn find(measured: &Measured<'_, '_>) -> Option<Found> {
+pub(super) fn find(measured: &Measured<'_>) -> Option<Found> {
     let in_time = measured.series.readings.iter().filter(|reading| reading.at >= measured.from && reading.done() <= measured.to);
-    let (read, missing) = in_time.filter_map(|reading| Some((reading, missing(reading)?))).next_back()?;
+    let (read, missing) = in_time.filter_map(|reading| Some((reading, measured.series.missing(reading)?))).next_back()?;
     let lag = normal_lag(measured.series, measured.from);
     let lost = missing.iter().filter(|write| {
         let judged = write.acknowledged < measured.to && write.acknowledged <= read.done();
@@ -34,7 +33,7 @@ pub(super) fn find(measured: &Measured<'_, '_>) -> Option<Found> {
     let age = match (acknowledged.iter().min(), acknowledged.iter().max()) {
         (Some(oldest), Some(newest)) => {
             let value = measured.from.max(*newest).since(*oldest);
-            let plus_minus = measured.series.interval.saturating_add(read.latency);
+            let plus_minus = measured.series.interval.saturating_add(read.latency());
             let (lower, upper) = (value.saturating_sub(plus_minus), value.saturating_add(plus_minus));
             Figure { value: Span(value), plus_minus: Span(plus_minus), lower: Span(lower), upper: Span(upper) }
         }
@@ -42,13 +41,13 @@ pub(super) fn find(measured: &Measured<'_, '_>) -> Option<Found> {
     };
     // What was written in the last moments could not have been judged by a read either.
     let judgeable = measured.to.minus(lag.max(measured.series.interval));
-    let later = measured.series.readings.iter().filter(|reading| reading.at > read.at && reading.at < judgeable);
-    let unaccounted = later.filter_map(|reading| reading.sample.canary.as_ref()).any(|canary| canary.acknowledged.is_some());
+    let mut later = measured.series.readings.iter().filter(|reading| reading.at > read.at && reading.at < judgeable);
+    let unaccounted = later.any(|reading| reading.acknowledged);
     Some(Found { loss: Loss { age, count: acknowledged.len() as u64 }, unaccounted })
 }
 
 /// RPO.
-pub(super) fn lose_at_most(measured: &Measured<'_, '_>, target: Duration) -> TargetScore {
+pub(super) fn lose_at_most(measured: &Measured<'_>, target: Duration) -> TargetScore {
     let outcome = Outcome { kind: TargetKind::LoseAtMost, target: Quantity::Seconds(Span(target)) };
     let wanted = duration(target);
     let Some(found) = find(measured) else {
@@ -71,10 +70,10 @@ pub(super) fn lose_at_most(measured: &Measured<'_, '_>, target: Duration) -> Tar
 
 /// The largest replication lag seen before T0: of the writes that one read missed and a later one showed, the age at the last read that missed it, plus
 /// one interval, since that is how finely it was watched. 0 when every read showed everything.
-fn normal_lag(series: &Series<'_>, t0: Timestamp) -> Duration {
+fn normal_lag(series: &Series, t0: Timestamp) -> Duration {
     let mut lag = Duration::ZERO;
     let mut pending: HashMap<u64, Duration> = HashMap::new();
-    for (reading, missing) in series.before(t0).filter_map(|reading| Some((reading, missing(reading)?))) {
+    for (reading, missing) in series.before(t0).filter_map(|reading| Some((reading, series.missing(reading)?))) {
         let now: HashSet<u64> = missing.iter().map(|write| write.number).collect();
         pending.retain(|number, age| {
             if !now.contains(number) {
@@ -85,8 +84,4 @@ fn normal_lag(series: &Series<'_>, t0: Timestamp) -> Duration {
         pending.extend(missing.iter().map(|write| (write.number, reading.done().since(write.acknowledged))));
     }
     lag
-}
-
-fn missing<'a>(reading: &Reading<'a>) -> Option<&'a [MissingWrite]> {
-    reading.sample.canary.as_ref()?.missing.as_deref()
 }

@@ -23,6 +23,7 @@
 //! - **Precedence.** An objective with a missed target is missed, whatever is unknown beside it. For the run see `verdict.rs`.
 
 pub mod card;
+mod fold;
 mod lose;
 mod objective;
 mod series;
@@ -36,11 +37,13 @@ pub mod words;
 mod bank;
 
 pub use card::*;
+pub use fold::Scorer;
 
 use std::time::Duration;
 
 use crate::clock::{Span, Timestamp};
 use crate::event::{Cleanliness, RunEvent, StepKind};
+use fold::Samples;
 use objective::{Evaluated, only_detects};
 use stream::Stream;
 
@@ -49,9 +52,19 @@ use stream::Stream;
 /// Pure and total: the same events give the same card, and no sequence of events panics. Takes linear time for samples that are in order.
 #[must_use]
 pub fn evaluate(events: &[RunEvent]) -> Scorecard {
-    let stream = Stream::read(events);
+    let mut samples = Samples::default();
+    events.iter().for_each(|event| samples.take(event));
+    card_of(events.iter(), samples)
+}
+
+/// The card of these events; their samples are looked at only in `samples`.
+fn card_of<'a>(events: impl Iterator<Item = &'a RunEvent> + Clone, mut samples: Samples) -> Scorecard {
+    let stream = Stream::read(events, samples.latest);
     let infos = stream.objectives();
-    let mut evaluated: Vec<Evaluated> = infos.iter().map(|info| objective::evaluate(&stream, info)).collect();
+    // One after the other, each set of readings freed after its turn.
+    let last = |index: usize, id: &str| !infos[index + 1..].iter().any(|info| info.id == id);
+    let mut evaluated: Vec<Evaluated> =
+        infos.iter().enumerate().map(|(index, info)| objective::evaluate(&stream, info, samples.of(&info.id, last(index, &info.id)))).collect();
     objective::block(&mut evaluated, infos);
     let t0 = stream.first_fault();
     let clocks = run_clocks(&stream, &evaluated, t0.map(|t0| t0.early));

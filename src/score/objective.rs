@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::card::{Blocker, Coverage, Figure, ObjectiveClocks, ObjectiveScore, ObjectiveVerdict, Relapse, TargetScore};
 use super::lose;
-use super::series::{Series, Stable, stable};
+use super::series::{Arrived, Series, Stable, stable};
 use super::severity;
 use super::stream::Stream;
 use super::target::{KNOWN_ENOUGH, Measured, Recovery, availability, detect_within, detected, known_of, recover_within};
 use super::words::duration;
 use crate::clock::Timestamp;
-use crate::event::{Health, ObjectiveInfo, Sample};
+use crate::event::{Health, ObjectiveInfo};
 
 /// An objective's result and the instants that the run's clocks and `dependsOn` need.
 pub(super) struct Evaluated {
@@ -25,9 +25,8 @@ pub(super) fn only_detects(info: &ObjectiveInfo) -> bool {
 }
 
 /// Evaluates one objective.
-pub(super) fn evaluate(stream: &Stream<'_>, info: &ObjectiveInfo) -> Evaluated {
-    let none: Vec<&Sample> = Vec::new();
-    let series = Series::of(stream.samples.get(info.id.as_str()).unwrap_or(&none), *info.interval);
+pub(super) fn evaluate(stream: &Stream<'_>, info: &ObjectiveInfo, arrived: Arrived) -> Evaluated {
+    let series = Series::of(arrived, *info.interval);
     let t0 = stream.t0(info);
     let to = stream.window_end();
     let measured = t0.map(|t0| Measured { readings: series.window(t0.early, to), series: &series, from: t0.early, to });
@@ -67,7 +66,7 @@ pub(super) fn evaluate(stream: &Stream<'_>, info: &ObjectiveInfo) -> Evaluated {
     Evaluated { score, impacted, recovered }
 }
 
-fn targets(measured: &Measured<'_, '_>, info: &ObjectiveInfo, tainted: Option<String>) -> Vec<TargetScore> {
+fn targets(measured: &Measured<'_>, info: &ObjectiveInfo, tainted: Option<String>) -> Vec<TargetScore> {
     let recover = info.recover_within.map(|target| recover_within(measured, *target, *info.stable_for));
     let available = info.availability.map(|target| availability(measured, target, info.recover_within.map(|span| *span)));
     let detect = info.detect_within.map(|target| detect_within(measured, *target, tainted));
@@ -78,7 +77,7 @@ fn targets(measured: &Measured<'_, '_>, info: &ObjectiveInfo, tainted: Option<St
 /// Fills in the clocks; returns when the objective was impacted and when it had recovered.
 fn clocks(
     score: &mut ObjectiveScore,
-    measured: &Measured<'_, '_>,
+    measured: &Measured<'_>,
     stream: &Stream<'_>,
     info: &ObjectiveInfo,
     tainted: bool,
@@ -111,15 +110,15 @@ fn clocks(
     (impact.map(|reading| reading.at), recovered)
 }
 
-fn relapse(measured: &Measured<'_, '_>, recovered: usize, stable_for: Duration) -> Option<Relapse> {
+fn relapse(measured: &Measured<'_>, recovered: usize, stable_for: Duration) -> Option<Relapse> {
     let mut bad = measured.readings[recovered..].iter().filter(|reading| reading.health == Health::Bad).peekable();
     let after = bad.peek()?.at.since(measured.from).into();
-    let bad = bad.fold(0u64, |sum, reading| sum.saturating_add(reading.ticks));
+    let bad = bad.fold(0u64, |sum, reading| sum.saturating_add(reading.ticks()));
     Some(Relapse { after, bad, down_at_undo: measured.down_at_end(stable_for) })
 }
 
 /// From the beginning of undo to the first good reading after the last undo that begins a stable stretch.
-fn fail_back(series: &Series<'_>, stream: &Stream<'_>, stable_for: Duration) -> Option<Figure> {
+fn fail_back(series: &Series, stream: &Stream<'_>, stable_for: Duration) -> Option<Figure> {
     let began = stream.undo_began?;
     let (ended, _) = stream.undo_ended?;
     if !stream.in_place().is_empty() {
@@ -134,7 +133,7 @@ fn fail_back(series: &Series<'_>, stream: &Stream<'_>, stable_for: Duration) -> 
 }
 
 /// Why a true reading after T0 would prove nothing; none when it was false before.
-fn tainted(stream: &Stream<'_>, measured: &Measured<'_, '_>) -> Option<String> {
+fn tainted(stream: &Stream<'_>, measured: &Measured<'_>) -> Option<String> {
     let baseline_end = stream.first_fault().map_or(measured.from, |first| first.early.min(measured.from));
     let mut known = measured.series.before(baseline_end).filter(|reading| reading.health != Health::Unknown).peekable();
     if known.peek().is_none() {

@@ -32,7 +32,7 @@ struct Open {
 
 /// The windows of all readings, adjacent equals merged. Windows start anew at T0 and when undo begins, so that none mixes before and after. Walks the
 /// readings, never the time between them: a stretch without any is one unknown window however long it is.
-pub(super) fn windows(series: &Series<'_>, measured: Option<&Measured<'_, '_>>, end: Timestamp) -> Vec<SeverityWindow> {
+pub(super) fn windows(series: &Series, measured: Option<&Measured<'_>>, end: Timestamp) -> Vec<SeverityWindow> {
     let Some(first) = series.readings.first() else { return Vec::new() };
     // Silence while it should have been measured is unknown; after that the windows end with the readings.
     let silent_until = measured.map_or(end, |measured| measured.to);
@@ -59,7 +59,7 @@ pub(super) fn windows(series: &Series<'_>, measured: Option<&Measured<'_, '_>>, 
                 open = Some(Open { from, to, known: 0, bad: 0 });
             }
             if let Some(window) = &mut open {
-                let known = if reading.health == Health::Unknown { 0 } else { reading.ticks };
+                let known = if reading.health == Health::Unknown { 0 } else { reading.ticks() };
                 window.known = window.known.saturating_add(known);
                 window.bad = window.bad.saturating_add(if reading.health == Health::Bad { known } else { 0 });
             }

@@ -1,10 +1,10 @@
 //! One pass over the events: everything that scoring asks of a stream, indexed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::card::T0;
 use crate::clock::Timestamp;
-use crate::event::{Event, ObjectiveInfo, Phase, RunEvent, RunStarted, Sample, StepInfo, StepKind, StepOutcome, StopReason};
+use crate::event::{Event, ObjectiveInfo, Phase, RunEvent, RunStarted, StepInfo, StepKind, StepOutcome, StopReason};
 
 /// What the stream says of one step.
 #[derive(Debug, Default)]
@@ -47,20 +47,19 @@ pub(super) struct Stream<'a> {
     /// The latest end of undo: when, what is left, what drifted.
     pub undo_ended: Option<(Timestamp, &'a [String])>,
     pub drifted: Vec<&'a str>,
-    pub samples: HashMap<&'a str, Vec<&'a Sample>>,
     /// The latest instant that the stream knows of.
     pub end: Timestamp,
 }
 
 impl<'a> Stream<'a> {
-    /// Reads the events. A `RunEnded` is ignored: it was computed from the others, and a resumed run goes on after one.
-    pub fn read(events: &'a [RunEvent]) -> Self {
-        let mut seen = Self { end: events.iter().map(|event| event.at).max().unwrap_or_default(), ..Self::default() };
+    /// Reads the events, the samples apart: `latest` is the latest instant that those know of. A `RunEnded` is ignored: it was computed from the others,
+    /// and a resumed run goes on after one.
+    pub fn read(events: impl Iterator<Item = &'a RunEvent> + Clone, latest: Option<Timestamp>) -> Self {
+        let end = events.clone().map(|event| event.at).max().max(latest).unwrap_or_default();
+        let mut seen = Self { end, ..Self::default() };
         // Two loops, since `lost` and `last_closed` depend on when undo began and streams may be out of order.
-        seen.undo_began = events.iter().filter(|event| matches!(event.body, Event::UndoStarted { .. })).map(|event| event.at).min();
-        for event in events {
-            seen.take(event);
-        }
+        seen.undo_began = events.clone().filter(|event| matches!(event.body, Event::UndoStarted { .. })).map(|event| event.at).min();
+        events.for_each(|event| seen.take(event));
         seen
     }
 
@@ -93,10 +92,6 @@ impl<'a> Stream<'a> {
                     latest(&mut self.last_closed, at);
                 }
             }
-            Event::Sample(sample) => {
-                self.end = self.end.max(sample.at);
-                self.samples.entry(&sample.objective).or_default().push(sample);
-            }
             Event::FaultLost { step, target, detail } => {
                 if !undoing {
                     self.lost.push((step, target, detail));
@@ -110,6 +105,7 @@ impl<'a> Stream<'a> {
             }
             Event::BaselineStarted { .. }
             | Event::ManualAsked { .. }
+            | Event::Sample(_)
             | Event::UndoStarted { .. }
             | Event::FaultsLifted { .. }
             | Event::RegionWaiting { .. }

@@ -1,5 +1,6 @@
 //! Holds each target of an objective against its readings: met, missed, or not shown either way.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use super::card::{Coverage, Figure, ObjectiveVerdict, Quantity, TargetKind, TargetScore};
@@ -12,9 +13,9 @@ use crate::event::Health;
 pub(super) const KNOWN_ENOUGH: f64 = 0.9;
 
 /// The readings between T0 and the beginning of undo.
-pub(super) struct Measured<'a, 's> {
-    pub series: &'s Series<'a>,
-    pub readings: Vec<Reading<'a>>,
+pub(super) struct Measured<'s> {
+    pub series: &'s Series,
+    pub readings: Cow<'s, [Reading]>,
     pub from: Timestamp,
     pub to: Timestamp,
 }
@@ -33,7 +34,7 @@ pub(super) enum Recovery {
     },
 }
 
-impl Measured<'_, '_> {
+impl Measured<'_> {
     /// Length of the window.
     pub fn length(&self) -> Duration {
         self.to.since(self.from)
@@ -83,7 +84,7 @@ impl Measured<'_, '_> {
         if let Some((begin, latency)) = stable_at_best(&self.readings, impact, stable_for) {
             return self.least_upper(begin).saturating_add(latency);
         }
-        let due = self.readings.last().map_or(self.from, |last| last.at.plus(self.series.interval.max(last.latency)));
+        let due = self.readings.last().map_or(self.from, |last| last.at.plus(self.series.interval.max(last.latency())));
         if self.to.since(due) >= self.series.interval { self.least_upper(due) } else { self.least_upper_beyond() }
     }
 
@@ -99,7 +100,7 @@ impl Measured<'_, '_> {
 }
 
 /// RTO.
-pub(super) fn recover_within(measured: &Measured<'_, '_>, target: Duration, stable_for: Duration) -> TargetScore {
+pub(super) fn recover_within(measured: &Measured<'_>, target: Duration, stable_for: Duration) -> TargetScore {
     let outcome = Outcome { kind: TargetKind::RecoverWithin, target: Quantity::Seconds(Span(target)) };
     let wanted = duration(target);
     match measured.recovery(stable_for) {
@@ -150,7 +151,7 @@ pub(super) fn recover_within(measured: &Measured<'_, '_>, target: Duration, stab
 }
 
 /// MTTD. `tainted` says why a true reading would prove nothing.
-pub(super) fn detect_within(measured: &Measured<'_, '_>, target: Duration, tainted: Option<String>) -> TargetScore {
+pub(super) fn detect_within(measured: &Measured<'_>, target: Duration, tainted: Option<String>) -> TargetScore {
     let outcome = Outcome { kind: TargetKind::DetectWithin, target: Quantity::Seconds(Span(target)) };
     let wanted = duration(target);
     if let Some(why) = tainted {
@@ -179,28 +180,28 @@ pub(super) fn detect_within(measured: &Measured<'_, '_>, target: Duration, taint
 }
 
 /// The figure of a detection first seen by the reading at `index`.
-pub(super) fn detected(measured: &Measured<'_, '_>, index: usize) -> Figure {
+pub(super) fn detected(measured: &Measured<'_>, index: usize) -> Figure {
     let last_false = measured.readings[..index].iter().rev().find(|reading| reading.health == Health::Bad);
     let since = last_false.map_or(measured.from, |reading| reading.at);
     measured.series.figure(measured.from, &measured.readings[index], Some(since))
 }
 
 /// The first moment after the last false reading of `before` when a reading was due and nothing was known; none when the next known one followed at once.
-fn unread_since(measured: &Measured<'_, '_>, before: &[Reading<'_>], first: Option<usize>) -> Option<Timestamp> {
+fn unread_since(measured: &Measured<'_>, before: &[Reading], first: Option<usize>) -> Option<Timestamp> {
     let interval = measured.series.interval;
     let last_false = before.iter().rposition(|reading| reading.health == Health::Bad);
     let unknown = &before[last_false.map_or(0, |index| index + 1)..];
     let next = unknown.first().or_else(|| first.map(|index| &measured.readings[index]));
-    let due = last_false.map_or(measured.from, |index| before[index].at.plus(interval.max(before[index].latency)));
+    let due = last_false.map_or(measured.from, |index| before[index].at.plus(interval.max(before[index].latency())));
     match next {
-        Some(next) if next.missing_since.is_some() || (last_false.is_none() && next.at.since(due) >= interval) => Some(due),
+        Some(next) if next.missing_since().is_some() || (last_false.is_none() && next.at.since(due) >= interval) => Some(due),
         Some(next) => (!unknown.is_empty()).then_some(next.at),
         None => (measured.to.since(due) >= interval).then_some(due),
     }
 }
 
 /// Share of good samples from the deadline of recovery (T0 where there is none) until undo begins.
-pub(super) fn availability(measured: &Measured<'_, '_>, target: f64, recover_within: Option<Duration>) -> TargetScore {
+pub(super) fn availability(measured: &Measured<'_>, target: f64, recover_within: Option<Duration>) -> TargetScore {
     let target = if target.is_finite() { target.clamp(0.0, 100.0) } else { 100.0 };
     let outcome = Outcome { kind: TargetKind::Availability, target: Quantity::Percent(target) };
     let from = measured.from.plus(recover_within.unwrap_or_default());

@@ -27,6 +27,8 @@ pub enum Going {
     Killed,
     /// One target cannot be undone, another was changed by someone else.
     Stuck,
+    /// A person stops it in the hold; everything is undone.
+    Aborted,
 }
 
 pub fn at(seconds: f64) -> Timestamp {
@@ -290,7 +292,8 @@ fn steps(s: &mut Stream, targets: &[TargetInfo], going: Going) {
 }
 
 fn undo(s: &mut Stream, targets: &[TargetInfo], going: Going) {
-    s.add(51.4, Event::Stopping { reason: StopReason::HoldOver, detail: String::new() });
+    let (reason, detail) = if going == Going::Aborted { (StopReason::Signal, "Ctrl-C") } else { (StopReason::HoldOver, "") };
+    s.add(51.4, Event::Stopping { reason, detail: detail.into() });
     s.add(51.42, Event::UndoStarted { targets: targets.len(), hurried: false });
     let stuck = going == Going::Stuck;
     for (target, t) in targets.iter().take(3).zip([51.9, 51.8, 51.5]) {

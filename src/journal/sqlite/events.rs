@@ -1,12 +1,20 @@
 //! Statements about the event stream, and about requests to abort.
 
+use std::path::Path;
+use std::sync::mpsc::{Receiver, sync_channel};
+
 use rusqlite::{OptionalExtension, params};
 
+use super::sample::Samples;
 use super::schema::damaged;
 use super::store::{Store, now};
 use super::{Result, seal};
 use crate::event::{EVENT_VERSION, RunEvent};
 use crate::journal::JournalError;
+
+/// Bytes of text that go from one thread to the other together, and how many such chunks may wait.
+const CHUNK: usize = 128 << 10;
+const WAITING: usize = 4;
 
 /// The part of an event that every version has.
 #[derive(serde::Deserialize)]
@@ -16,6 +24,76 @@ struct Version {
 
 fn event_sum(run: &str, seq: i64, body: &str) -> i64 {
     seal(&[run, &seq.to_string(), body].map(str::as_bytes))
+}
+
+/// Rows on their way from the reading thread to the decoding one.
+#[derive(Default)]
+struct Chunk {
+    text: String,
+    /// Number, checksum, and where the text ends.
+    rows: Vec<(i64, i64, usize)>,
+}
+
+impl Chunk {
+    fn push(&mut self, row: &rusqlite::Row<'_>) -> rusqlite::Result<()> {
+        self.text.push_str(row.get_ref(1)?.as_str()?);
+        self.rows.push((row.get(0)?, row.get(2)?, self.text.len()));
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.text.len() >= CHUNK
+    }
+}
+
+/// Believes no row that is damaged, missing or newer.
+struct Decoder<'a, T> {
+    run: &'a str,
+    path: &'a Path,
+    next: i64,
+    samples: Samples,
+    take: T,
+}
+
+impl<T: FnMut(RunEvent, &str)> Decoder<'_, T> {
+    fn all(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
+        for chunk in chunks {
+            let mut from = 0;
+            for (seq, sum, to) in &chunk.rows {
+                let text = &chunk.text[from..*to];
+                let event = self.one(*seq, *sum, text)?;
+                (self.take)(event, text);
+                from = *to;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&mut self, seq: i64, sum: i64, body: &str) -> Result<RunEvent> {
+        let (run, next) = (self.run, self.next);
+        if seq != next {
+            return Err(damaged(self.path, format!("event {next} of run {run} is missing")));
+        }
+        self.next += 1;
+        if sum != event_sum(run, seq, body) {
+            return Err(damaged(self.path, format!("event {seq} of run {run} is damaged")));
+        }
+        if let Some(sample) = self.samples.read(body) {
+            return Ok(sample);
+        }
+        let wrong = |error: serde_json::Error| damaged(self.path, format!("event {seq} of run {run}: {error}"));
+        let version: Version = serde_json::from_str(body).map_err(wrong)?;
+        if version.v > EVENT_VERSION {
+            let newer = format!("event {seq} of run {run} was written by a newer firedrill (version {}; this build knows {EVENT_VERSION})", version.v);
+            return Err(JournalError::Unreadable(format!("{}: {newer}; use that build", self.path.display())));
+        }
+        serde_json::from_str(body).map_err(wrong)
+    }
+}
+
+/// A panic of the other thread goes on in this one.
+fn joined(ended: std::thread::Result<Result<()>>) -> Result<()> {
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 impl Store {
@@ -55,28 +133,44 @@ impl Store {
     }
 
     pub(super) fn events(&self, run: &str, limit: Option<u32>) -> Result<Vec<RunEvent>> {
+        let mut events = Vec::new();
+        self.each_event(run, limit, |event, _| events.push(event))?;
+        Ok(events)
+    }
+
+    /// Hands every event to `take`, in order, with its text as it is stored. This thread reads rows while another one checks and decodes them: a run may
+    /// have millions.
+    pub(super) fn each_event(&self, run: &str, limit: Option<u32>, take: impl FnMut(RunEvent, &str) + Send) -> Result<()> {
         self.known(run)?;
         let sql = "SELECT seq, body, sum FROM events WHERE run = ?1 ORDER BY seq LIMIT ?2";
-        let rows: rusqlite::Result<Vec<(i64, String, i64)>> = self.connection.prepare_cached(sql).and_then(|mut statement| {
-            statement.query_map(params![run, limit.map_or(-1, i64::from)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
-        });
-        let mut events = Vec::new();
-        for (next, (seq, body, sum)) in (0_i64..).zip(rows.map_err(|error| self.read_failed(&error))?) {
-            if seq != next {
-                return Err(damaged(&self.path, format!("event {next} of run {run} is missing")));
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.read_failed(&error))?;
+        let mut rows = statement.query(params![run, limit.map_or(-1, i64::from)]).map_err(|error| self.read_failed(&error))?;
+        let decoder = Decoder { run, path: &self.path, next: 0, samples: Samples::default(), take };
+        std::thread::scope(|threads| {
+            let (send, chunks) = sync_channel::<Chunk>(WAITING);
+            let decoding = threads.spawn(move || decoder.all(&chunks));
+            let mut chunk = Chunk::default();
+            loop {
+                let row = rows.next().map_err(|error| self.read_failed(&error));
+                let more = row.and_then(|row| row.map(|row| chunk.push(row).map_err(|error| self.read_failed(&error))).transpose());
+                match more {
+                    // Whoever decodes has given up, and says why at the end.
+                    Ok(Some(())) if chunk.is_full() && send.send(std::mem::take(&mut chunk)).is_err() => break,
+                    Ok(Some(())) => {}
+                    Ok(None) => {
+                        let _ = send.send(chunk);
+                        break;
+                    }
+                    Err(error) => {
+                        drop(send);
+                        // Damage in front of the unreadable row is the better answer.
+                        return joined(decoding.join()).and(Err(error));
+                    }
+                }
             }
-            if sum != event_sum(run, seq, &body) {
-                return Err(damaged(&self.path, format!("event {seq} of run {run} is damaged")));
-            }
-            let version: Version = self.parse(&format!("event {seq} of run {run}"), &body)?;
-            if version.v > EVENT_VERSION {
-                let newer =
-                    format!("event {seq} of run {run} was written by a newer firedrill (version {}; this build knows {EVENT_VERSION})", version.v);
-                return Err(JournalError::Unreadable(format!("{}: {newer}; use that build", self.path.display())));
-            }
-            events.push(self.parse(&format!("event {seq} of run {run}"), &body)?);
-        }
-        Ok(events)
+            drop(send);
+            joined(decoding.join())
+        })
     }
 
     pub(super) fn request_abort(&self, run: &str) -> Result<()> {

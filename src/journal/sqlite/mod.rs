@@ -20,13 +20,14 @@ use tokio::sync::oneshot;
 
 use super::{JournalError, place, witness};
 use crate::clock::Timestamp;
-use crate::event::{Event, Phase, RunStarted};
+use crate::event::{Event, Phase, RunEvent, RunStarted};
 use crate::failpoint;
 use crate::fault::{Record, TargetId};
 
 mod calls;
 mod events;
 mod records;
+mod sample;
 mod schema;
 mod store;
 
@@ -182,6 +183,17 @@ impl Sqlite {
             })
         })));
         answer.await.unwrap_or_else(|_| Err(JournalError::Write("the journal's thread has ended".into())))
+    }
+
+    /// Hands every event of a run to `take`, in order, with the line of `events.jsonl` that it is stored as, and keeps none of them; then gives the
+    /// state back that `take` has worked on.
+    pub async fn replay<S: Send + 'static>(&self, run: &str, mut state: S, take: fn(&mut S, &RunEvent, &str)) -> Result<S> {
+        let run = run.to_owned();
+        self.read(move |store| {
+            store.each_event(&run, None, |event, text| take(&mut state, &event, text))?;
+            Ok(state)
+        })
+        .await
     }
 
     /// First event of a run without reading the others: what `history` compares runs by. None when the run died before it.

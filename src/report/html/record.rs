@@ -3,16 +3,14 @@
 use serde_json::{Value, json};
 
 use crate::clock::Timestamp;
-use crate::event::{Phase, RunEvent, StepKind, StepOutcome};
+use crate::event::{Phase, StepKind, StepOutcome};
+use crate::report::account::Log;
 use crate::report::inert::clip;
 use crate::report::story::{ObjectiveStory, StepStory, Story, TargetStory};
-use crate::report::tell::Teller;
 use crate::report::words;
 
 /// Targets listed; the rest is counted, and named in `report.json`.
 pub(super) const TARGETS: usize = 120;
-/// Events listed from the beginning and from the end.
-const EVENTS: usize = 150;
 /// Longest JSON text of a target's state.
 const STATE: usize = 600;
 
@@ -151,21 +149,13 @@ pub(super) fn remarks(story: &Story, zero: Timestamp) -> Vec<Value> {
     story.objectives.iter().map(of).filter(|it| it["lines"].as_array().is_some_and(|lines| !lines.is_empty())).collect()
 }
 
-/// What was told while the run was on, the middle left out when it is long. Samples are in the plot.
-pub(super) fn appendix(events: &[RunEvent], zero: Timestamp) -> Value {
-    let mut teller = Teller::default();
-    let mut lines: Vec<Value> = Vec::new();
-    for event in events {
-        let at = event.at;
-        lines.extend(
-            teller
-                .changes(event)
-                .into_iter()
-                .map(|text| json!({"at": words::offset(at, zero), "utc": words::time_of_day(at), "text": clip(&text, 400)})),
-        );
-    }
-    let hidden = lines.len().saturating_sub(2 * EVENTS);
-    let tail = if hidden > 0 { lines.split_off(lines.len() - EVENTS) } else { Vec::new() };
-    lines.truncate(if hidden > 0 { EVENTS } else { lines.len() });
-    json!({"head": lines, "hidden": hidden, "tail": tail, "all": events.len()})
+/// What was told while the run was on. Samples are in the plot.
+pub(super) fn appendix(log: &Log, zero: Timestamp) -> Value {
+    let line = |(at, text): &(Timestamp, String)| json!({"at": words::offset(*at, zero), "utc": words::time_of_day(*at), "text": text});
+    json!({
+        "head": log.head.iter().map(line).collect::<Vec<_>>(),
+        "hidden": log.hidden,
+        "tail": log.tail.iter().map(line).collect::<Vec<_>>(),
+        "all": log.events,
+    })
 }

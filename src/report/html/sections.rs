@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::record::{TARGETS, appendix, objectives, remarks, step, targets};
-use crate::event::{Cleanliness, RunEvent, RunStarted, Verdict};
+use crate::event::{Cleanliness, RunStarted, Verdict};
+use crate::report::account::Account;
 use crate::report::inert::clip;
 use crate::report::plot;
 use crate::report::story::{Story, TargetStory};
@@ -14,7 +15,8 @@ use crate::score::{Figure, Loss, ObjectiveScore, ObjectiveVerdict, Quantity, Sco
 const ANSWERS: usize = 6;
 
 /// Everything that the templates name.
-pub fn view(events: &[RunEvent], story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
+pub fn view(account: &Account, header: &RunStarted, card: &Scorecard) -> Value {
+    let story = account.story();
     let zero = story.zero();
     json!({
         "title": header.summary,
@@ -45,7 +47,7 @@ pub fn view(events: &[RunEvent], story: &Story, header: &RunStarted, card: &Scor
         "warnings": header.plan.warnings,
         "notes": story.notes.iter().map(|(at, text)| json!({"at": words::offset(*at, zero), "text": text})).collect::<Vec<_>>(),
         "remarks": remarks(story, zero),
-        "events": appendix(events, zero),
+        "events": appendix(account.log(), zero),
     })
 }
 

@@ -10,7 +10,8 @@ use super::{ADVANCE, LEFT, RIGHT, Scale, round};
 use crate::clock::Timestamp;
 use crate::event::Health;
 use crate::report::inert::clip;
-use crate::report::story::{ObjectiveStory, Reading};
+use crate::report::story::ObjectiveStory;
+use crate::report::track::Stretch;
 use crate::report::words;
 use crate::score::{Figure, ObjectiveScore, ObjectiveVerdict, Severity};
 
@@ -171,33 +172,47 @@ fn samples(paths: &mut Paths, objective: &ObjectiveStory, scale: Scale, base: f6
         (Health::Good, true) => ("det-fires", base - 14.0, 22.0),
         (Health::Bad, true) => ("det-quiet", base + 4.0, 4.0),
     };
-    if objective.readings.len() <= columns {
+    // What is wrong shows: bad before unknown before good. Of a detection, that it fired.
+    let worst = |stretch: &Stretch| {
+        let order = if detects { [Health::Good, Health::Unknown, Health::Bad] } else { [Health::Bad, Health::Unknown, Health::Good] };
+        order.into_iter().find(|health| stretch.count(*health) > 0)
+    };
+    let stretches = objective.track.stretches();
+    if objective.track.exact() && stretches.len() <= columns {
         // Every reading is a tick of its own, as wide as the interval where there is room.
         let tick = (interval - 0.8).clamp(0.9, if detects { f64::MAX } else { 5.0 });
-        for reading in &objective.readings {
-            let (class, y, h) = shape(reading.health);
-            let x = scale.x(reading.at);
+        for (stretch, health) in stretches.iter().filter_map(|stretch| Some((stretch, worst(stretch)?))) {
+            let (class, y, h) = shape(health);
+            let x = scale.x(stretch.from);
             paths.rect(class, x, y, tick.min(RIGHT - x).max(0.9), h);
         }
         return;
     }
-    let mut cells: Vec<Option<Health>> = vec![None; columns];
-    for Reading { at, health } in &objective.readings {
-        let cell = &mut cells[(((scale.x(*at) - LEFT) / width) as usize).min(columns - 1)];
-        // What is wrong shows: bad before unknown before good. Of a detection, that it fired.
-        let weight = |health: Health| match (health, detects) {
-            (Health::Bad, false) | (Health::Good, true) => 2,
-            (Health::Unknown, _) => 1,
-            (Health::Good, false) | (Health::Bad, true) => 0,
-        };
-        if cell.is_none_or(|known| weight(*health) > weight(known)) {
-            *cell = Some(*health);
+    let mut cells: Vec<Option<Stretch>> = vec![None; columns];
+    let column = |at: Timestamp| (((scale.x(at) - LEFT) / width) as usize).min(columns - 1);
+    for stretch in stretches {
+        for cell in &mut cells[column(stretch.from)..=column(stretch.to)] {
+            match cell {
+                Some(known) => known.join(stretch),
+                None => *cell = Some(*stretch),
+            }
         }
     }
+    // Of a column with bad readings the bar is as tall as their share, in quarters; never too small to be seen, however few they are.
+    let drawn = |cell: &Option<Stretch>| {
+        let cell = cell.as_ref()?;
+        let (class, y, h) = shape(worst(cell)?);
+        if class != "smp-bad" {
+            return Some((class, y, h));
+        }
+        let (bad, good) = (u64::from(cell.count(Health::Bad)), u64::from(cell.count(Health::Good)));
+        let h = 2.0 + 1.5 * (4 * bad).div_ceil(bad + good) as f64;
+        Some((class, base + 11.0 - h, h))
+    };
+    let cells: Vec<_> = cells.iter().map(drawn).collect();
     let mut column = 0;
     for run in cells.chunk_by(|a, b| a == b) {
-        if let Some(health) = run[0] {
-            let (class, y, h) = shape(health);
+        if let Some((class, y, h)) = run[0] {
             paths.rect(class, LEFT + width * column as f64, y, width * run.len() as f64, h);
         }
         column += run.len();
