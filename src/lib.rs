@@ -28,7 +28,7 @@
 //! drill    -> clock fault::params probe::params
 //! gateway  -> clock
 //! http     ->
-//! fault    -> clock event drill gateway
+//! fault    -> clock event drill gateway http
 //! probe    -> clock event drill http
 //! journal  -> clock event failpoint fault
 //! plan     -> clock event drill fault

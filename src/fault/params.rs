@@ -9,7 +9,7 @@ pub use crate::fault::gateway::blackhole::GatewayBlackhole;
 pub use crate::fault::gateway::params::{GatewayDns, GatewayError, GatewayLatency, GatewayReset};
 pub use crate::fault::gateway::refuse::GatewayRefuse;
 pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, NodeCordon, NodeDrain, PodKill, ServiceBlackhole, WorkloadScale};
-pub use crate::fault::sandbox::params::EdgeShift;
+pub use crate::fault::sandbox::edge_shift::EdgeShift;
 
 choice! {
     /// A fault: exactly one kind.

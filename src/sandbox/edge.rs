@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONNECTION, HOST, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use hyper::{Request, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::Region;
+use super::control::Control;
 use super::routing::{Pace, Routing};
 use super::truth::{Happening, Truth};
 use super::wire::{self, Answer, SendError, Tasks};
@@ -29,6 +30,8 @@ const SERVED_BY: &str = "x-served-by";
 struct Edge {
     regions: [SocketAddr; 2],
     routing: Mutex<Routing>,
+    /// Locked before `routing` where both are.
+    control: Mutex<Control>,
     rescheduled: Notify,
     truth: Truth,
 }
@@ -38,13 +41,14 @@ struct Edge {
 pub struct Doors {
     /// The front door.
     pub users: TcpListener,
-    /// Its metrics.
+    /// Its metrics, and the operator's weights.
     pub admin: TcpListener,
 }
 
 /// Starts the edge in front of the checkouts at `regions` (in the order of [`Region::ALL`]).
 pub fn start(tasks: &Tasks, doors: Doors, regions: [SocketAddr; 2], pace: Pace, truth: Truth) {
-    let edge = Arc::new(Edge { regions, routing: Mutex::new(Routing::new(pace)), rescheduled: Notify::new(), truth });
+    let edge =
+        Arc::new(Edge { regions, routing: Mutex::new(Routing::new(pace)), control: Mutex::new(Control::new()), rescheduled: Notify::new(), truth });
     let front = Arc::clone(&edge);
     wire::serve(tasks, doors.users, move |request| {
         let edge = Arc::clone(&front);
@@ -116,9 +120,9 @@ impl Edge {
         }
     }
 
-    /// Passes a user's request to the active region.
+    /// Passes a user's request to the region that is theirs now.
     async fn proxy(&self, request: Request<Bytes>) -> Answer {
-        let region = self.locked().active();
+        let region = self.locked().route(|below| rand::random_range(0..below));
         let address = self.address(region);
         let (parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -144,17 +148,55 @@ impl Edge {
     }
 
     fn admin(&self, request: &Request<Bytes>) -> Answer {
-        if request.uri().path() != "/metrics" {
-            return wire::text(StatusCode::NOT_FOUND, "not found\n");
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/metrics") => self.metrics(),
+            (&Method::GET, "/weights") => self.show(&self.control(), StatusCode::OK),
+            (&Method::PUT, "/weights") => self.steer(request),
+            (_, "/metrics" | "/weights") => wire::text(StatusCode::METHOD_NOT_ALLOWED, "method not allowed\n"),
+            _ => wire::text(StatusCode::NOT_FOUND, "not found\n"),
         }
+    }
+
+    fn control(&self) -> MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, control: &Control, status: StatusCode) -> Answer {
         let routing = self.locked();
-        let lines: String = Region::ALL
-            .into_iter()
-            .map(|region| {
-                let (healthy, active) = (u8::from(routing.healthy(region)), u8::from(routing.active() == region));
-                format!("region_healthy{{region=\"{region}\"}} {healthy}\nedge_active{{region=\"{region}\"}} {active}\n")
-            })
-            .collect();
+        let healthy: Vec<Region> = Region::ALL.into_iter().filter(|region| routing.healthy(*region)).collect();
+        control.show(status, routing.weights(), &healthy, routing.active())
+    }
+
+    /// An operator changes the weights.
+    fn steer(&self, request: &Request<Bytes>) -> Answer {
+        let mut control = self.control();
+        match control.put(request.headers(), request.body()) {
+            Ok(weights) => {
+                {
+                    let mut routing = self.locked();
+                    // A write that leaves the weights as they are moves nobody.
+                    if routing.weights() != weights {
+                        let happened = routing.set_weights(weights, Instant::now());
+                        self.note(&happened);
+                        self.rescheduled.notify_one();
+                    }
+                }
+                self.show(&control, StatusCode::OK)
+            }
+            Err((status, error)) => wire::json(status, &json!({"error": error})),
+        }
+    }
+
+    fn metrics(&self) -> Answer {
+        let routing = self.locked();
+        let mut lines = String::new();
+        for region in Region::ALL {
+            let (healthy, active) = (u8::from(routing.healthy(region)), u8::from(routing.active() == region));
+            lines += &format!("region_healthy{{region=\"{region}\"}} {healthy}\nedge_active{{region=\"{region}\"}} {active}\n");
+            if let Some(weights) = routing.weights() {
+                lines += &format!("edge_weight{{region=\"{region}\"}} {}\n", weights.of(region));
+            }
+        }
         wire::text(StatusCode::OK, lines)
     }
 }

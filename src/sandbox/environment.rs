@@ -13,6 +13,7 @@ use crate::drill::spec::{API_VERSION, Allow, Environment, EnvironmentSpec, Gatew
 #[derive(Debug, Clone)]
 pub(super) struct Addresses {
     pub edge: SocketAddr,
+    pub edge_admin: SocketAddr,
     pub east: SocketAddr,
     pub west: SocketAddr,
     pub orders_west: SocketAddr,
@@ -25,6 +26,8 @@ pub(super) fn describe(variant: Variant, addresses: &Addresses) -> Environment {
     let url = |address: SocketAddr| format!("http://{address}");
     let endpoints = [
         ("checkout", addresses.edge),
+        // The operators' side: weights and metrics. Sweep searches endpoints of this name.
+        ("edge", addresses.edge_admin),
         ("east", addresses.east),
         ("west", addresses.west),
         ("orders", addresses.edge),
@@ -58,7 +61,7 @@ pub(super) fn describe(variant: Variant, addresses: &Addresses) -> Environment {
 pub fn sample_environment(variant: Variant) -> Environment {
     let at = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let gateway_socket = PathBuf::from("/run/firedrill/sandbox/gateway.sock");
-    describe(variant, &Addresses { edge: at(1), east: at(2), west: at(3), orders_west: at(4), prometheus: at(5), gateway_socket })
+    describe(variant, &Addresses { edge: at(1), edge_admin: at(6), east: at(2), west: at(3), orders_west: at(4), prometheus: at(5), gateway_socket })
 }
 
 /// The stable document behind an environment, for its hash: a sandbox's own environment, also one loaded from `--write-env`, becomes its
@@ -117,7 +120,10 @@ mod tests {
     fn real(variant: Variant, first_port: u16) -> Environment {
         let at = |offset| SocketAddr::from((Ipv4Addr::LOCALHOST, first_port + offset));
         let gateway_socket = PathBuf::from(format!("/somewhere/{first_port}/gateway.sock"));
-        describe(variant, &Addresses { edge: at(0), east: at(1), west: at(2), orders_west: at(3), prometheus: at(4), gateway_socket })
+        describe(
+            variant,
+            &Addresses { edge: at(0), edge_admin: at(5), east: at(1), west: at(2), orders_west: at(3), prometheus: at(4), gateway_socket },
+        )
     }
 
     #[test]

@@ -3,13 +3,13 @@
 //! ```text
 //!                   users                          monitoring: scrapes edge and stores, alert RegionDown
 //!                     |
-//!                    edge          health checks of both checkouts, fail-over, fail-back
+//!                    edge          an operator's weights, else health checks of both checkouts, fail-over, fail-back
 //!                  /      \
 //!   us-east-1  checkout   checkout  us-west-2
 //!                  \      /
 //!                   gateway        the egress gateway that faults steer, by its socket
 //!                  /      \
-//!                store <-> store   AWS endpoints; replicate to each other
+//!                store <-> store   AWS endpoints: orders, which replicate to each other, and credentials
 //! ```
 //!
 //! Each component has its own listener on a free port of loopback and talks to the others through sockets only.
@@ -29,6 +29,8 @@ use crate::gateway::resolve::Resolve;
 use crate::gateway::server::{Config, Gateway};
 
 mod checkout;
+mod control;
+mod credentials;
 mod edge;
 pub mod environment;
 mod monitoring;
@@ -51,8 +53,7 @@ const SOCKET: &str = "gateway.sock";
 const SOCKET_PATH_LIMIT: usize = 107;
 /// How long the components may take until all of them answer.
 const READY_LIMIT: Duration = Duration::from_secs(10);
-/// Users leave a region that is down after this long, and go home after that long.
-const FAILOVER: Range<Duration> = Duration::from_millis(500)..Duration::from_millis(2500);
+/// Users go home when home has been healthy for this long.
 const FAILBACK: Range<Duration> = Duration::from_millis(2000)..Duration::from_millis(2500);
 
 /// One of the two regions.
@@ -170,21 +171,22 @@ impl Sandbox {
         let gateway_address = gateway.address();
 
         let tasks = Tasks::default();
-        store::start(&tasks, Region::East, east_store, west_tables);
-        store::start(&tasks, Region::West, west_store, east_tables);
-        checkout::start(&tasks, Region::East, east_checkout, gateway_address);
-        checkout::start(&tasks, Region::West, west_checkout, gateway_address);
-        let failover = if variant == Variant::NoFailover { None } else { Some(FAILOVER) };
-        let pace = routing::Pace { failover, failback: FAILBACK, draw: random_between };
+        let behaviour = variant.behaviour();
+        store::start(&tasks, Region::East, east_store, west_tables, &behaviour, truth.clone());
+        store::start(&tasks, Region::West, west_store, east_tables, &behaviour, truth.clone());
+        checkout::start(&tasks, Region::East, east_checkout, gateway_address, &behaviour, truth.clone());
+        checkout::start(&tasks, Region::West, west_checkout, gateway_address, &behaviour, truth.clone());
+        let pace = routing::Pace { failover: behaviour.failover, failback: FAILBACK, draw: random_between };
         edge::start(&tasks, edge::Doors { users, admin }, [east, west], pace, truth.clone());
         let targets = vec![
             monitoring::Target { job: "edge", address: edge_admin, region: None },
             monitoring::Target { job: "orders", address: east_tables, region: Some(Region::East) },
             monitoring::Target { job: "orders", address: west_tables, region: Some(Region::West) },
         ];
-        monitoring::start(&tasks, queries, targets, variant == Variant::DeafProbe, truth.clone());
+        let setup = monitoring::Setup { deaf: behaviour.deaf, alert_on: behaviour.alert_on };
+        monitoring::start(&tasks, queries, targets, setup, truth.clone());
 
-        let addresses = environment::Addresses { edge, east, west, orders_west: west_tables, prometheus, gateway_socket };
+        let addresses = environment::Addresses { edge, edge_admin, east, west, orders_west: west_tables, prometheus, gateway_socket };
         let environment = environment::describe(variant, &addresses);
         Ok(Self { variant, environment, gateway: Some(gateway), gateway_address, truth, truth_path, tasks })
     }
@@ -195,7 +197,7 @@ impl Sandbox {
         for (name, endpoint) in [("checkout in us-east-1", "east"), ("checkout in us-west-2", "west"), ("edge", "checkout")] {
             answers(name, &self.environment.spec.endpoints[endpoint], "/healthz", ok).await?;
         }
-        if self.variant != Variant::DeafProbe {
+        if !self.variant.behaviour().deaf {
             let scraped =
                 |body: &[u8]| serde_json::from_slice::<serde_json::Value>(body).is_ok_and(|body| body["data"]["result"][0]["value"][1] == "1");
             answers("monitoring", &self.environment.spec.prometheus[0].url, "/api/v1/query?query=up%7Bjob=%22edge%22%7D", scraped).await?;

@@ -45,12 +45,23 @@ struct Monitoring {
     truth: Truth,
     /// The query side does not work: the instrument is broken, what it measures is not.
     deaf: bool,
+    alert_on: &'static str,
     refused: AtomicUsize,
 }
 
+/// How it works.
+#[derive(Debug, Clone, Copy)]
+pub struct Setup {
+    /// The query side is broken.
+    pub deaf: bool,
+    /// The series that the alert watches.
+    pub alert_on: &'static str,
+}
+
 /// Starts monitoring `targets`, with its query endpoint at `listener`.
-pub fn start(tasks: &Tasks, listener: TcpListener, targets: Vec<Target>, deaf: bool, truth: Truth) {
-    let monitoring = Arc::new(Monitoring { targets, series: Mutex::default(), truth, deaf, refused: AtomicUsize::new(0) });
+pub fn start(tasks: &Tasks, listener: TcpListener, targets: Vec<Target>, setup: Setup, truth: Truth) {
+    let Setup { deaf, alert_on } = setup;
+    let monitoring = Arc::new(Monitoring { targets, series: Mutex::default(), truth, deaf, alert_on, refused: AtomicUsize::new(0) });
     let queries = Arc::clone(&monitoring);
     wire::serve(tasks, listener, move |request| {
         let monitoring = Arc::clone(&queries);
@@ -67,7 +78,7 @@ impl Monitoring {
     async fn watch(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut rule = Rule::default();
+        let mut rule = Rule::new(self.alert_on);
         loop {
             ticks.tick().await;
             let mut all = futures::future::join_all(self.targets.iter().map(scrape)).await.concat();
@@ -138,9 +149,10 @@ async fn scrape(target: &Target) -> Vec<Series> {
     all
 }
 
-/// The alerting rule `RegionDown`: `region_healthy == 0` for [`ALERT_FOR`].
-#[derive(Debug, Default)]
+/// The alerting rule `RegionDown`: `<series> == 0` for [`ALERT_FOR`].
+#[derive(Debug)]
 struct Rule {
+    series: &'static str,
     active: BTreeMap<Region, Active>,
 }
 
@@ -151,12 +163,15 @@ struct Active {
 }
 
 impl Rule {
+    fn new(series: &'static str) -> Self {
+        Self { series, active: BTreeMap::new() }
+    }
+
     /// One evaluation: the `ALERTS` series, and what changed.
     fn evaluate(&mut self, series: &[Series], now: Instant) -> (Vec<Series>, Vec<Happening>) {
         let (mut alerts, mut happened) = (Vec::new(), Vec::new());
         for region in Region::ALL {
-            let down =
-                series.iter().any(|series| series.name() == "region_healthy" && series.label("region") == region.name() && series.value == 0.0);
+            let down = series.iter().any(|series| series.name() == self.series && series.label("region") == region.name() && series.value == 0.0);
             if !down {
                 if self.active.remove(&region).is_some() {
                     happened.push(Happening::AlertResolved { region });
@@ -207,7 +222,7 @@ mod tests {
 
     #[test]
     fn the_alert_is_pending_first_fires_after_its_time_and_resolves() {
-        let (mut rule, start) = (Rule::default(), Instant::now());
+        let (mut rule, start) = (Rule::new("region_healthy"), Instant::now());
         let region = Region::East;
         let seen = |value| [Series::new("region_healthy", &[("region", "us-east-1")], value)];
         assert_eq!(rule.evaluate(&seen(1.0), start), (vec![], vec![]));
@@ -222,6 +237,14 @@ mod tests {
 
         assert_eq!(rule.evaluate(&seen(1.0), start + 3 * ALERT_FOR), (vec![], vec![Happening::AlertResolved { region }]));
         assert_eq!(states(&rule.evaluate(&seen(0.0), start + 4 * ALERT_FOR).0), ["pending"]);
+    }
+
+    #[test]
+    fn a_rule_about_a_series_that_nobody_exports_never_fires() {
+        let (mut rule, start) = (Rule::new("region_up"), Instant::now());
+        let down = [Series::new("region_healthy", &[("region", "us-east-1")], 0.0)];
+        assert_eq!(rule.evaluate(&down, start), (vec![], vec![]));
+        assert_eq!(rule.evaluate(&down, start + 10 * ALERT_FOR), (vec![], vec![]));
     }
 
     #[test]

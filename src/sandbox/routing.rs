@@ -1,4 +1,5 @@
-//! Where the edge sends users: health by streaks of checks, fail-over and fail-back after a randomised delay. Pure: `now` is an argument.
+//! Where the edge sends users: an operator's weights while there are any, else health by streaks of checks, with fail-over and fail-back after a
+//! randomised delay. Pure: `now` is an argument.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Region;
-use super::truth::Happening;
+use super::truth::{Happening, Weights};
 
 /// Consecutive checks that change a region's health.
 const THRESHOLD: u32 = 3;
@@ -29,6 +30,7 @@ pub struct Routing {
     active: Region,
     views: [View; 2],
     pending: Option<Pending>,
+    weights: Option<Weights>,
 }
 
 #[derive(Debug, Default)]
@@ -50,12 +52,43 @@ pub const HOME: Region = Region::East;
 impl Routing {
     /// Users at home, both regions trusted until checks say otherwise.
     pub fn new(pace: Pace) -> Self {
-        Self { pace, active: HOME, views: Default::default(), pending: None }
+        Self { pace, active: HOME, views: Default::default(), pending: None, weights: None }
     }
 
-    /// Where users are sent.
+    /// Where users are sent; with an operator's weights, where most of them are.
     pub fn active(&self) -> Region {
         self.active
+    }
+
+    /// Where one user is sent. `draw` picks below its argument: at random, but for tests.
+    pub fn route(&self, draw: impl FnOnce(u32) -> u32) -> Region {
+        match self.weights {
+            Some(weights) => {
+                let (east, west) = (u32::from(weights.of(Region::East)), u32::from(weights.of(Region::West)));
+                if draw(east + west) < east { Region::East } else { Region::West }
+            }
+            None => self.active,
+        }
+    }
+
+    /// An operator's weights, while there are any.
+    pub fn weights(&self) -> Option<Weights> {
+        self.weights
+    }
+
+    /// Takes an operator's weights, or gives the choice back to the health checks. At least one weight is above 0.
+    ///
+    /// With weights nobody is moved by health: whoever set them wants users there. Without, users stay where they are until health moves them: home
+    /// again after the usual wait, however long home has been healthy.
+    pub fn set_weights(&mut self, weights: Option<Weights>, now: Instant) -> Vec<Happening> {
+        self.weights = weights;
+        self.pending = None;
+        if let Some(weights) = weights {
+            let heaviest = Region::ALL.into_iter().max_by_key(|region| (weights.of(*region), *region == self.active));
+            self.active = heaviest.unwrap_or(self.active);
+        }
+        let said = weights.map_or(Happening::WeightsCleared, |weights| Happening::WeightsSet { weights });
+        std::iter::once(said).chain(self.step(now)).collect()
     }
 
     /// Whether checks trust a region.
@@ -96,7 +129,7 @@ impl Routing {
     /// Where users ought to be, if elsewhere, and how long that must stay true.
     fn wanted(&self) -> Option<(Region, Range<Duration>)> {
         let other = self.active.other();
-        if !self.healthy(other) {
+        if self.weights.is_some() || !self.healthy(other) {
             None
         } else if !self.healthy(self.active) {
             self.pace.failover.clone().map(|delay| (other, delay))
@@ -174,5 +207,46 @@ mod tests {
         checks(&mut routing, Region::East, false, 3, now);
         assert_eq!(routing.step(now + 600 * SECOND), None);
         assert_eq!(routing.active(), Region::East);
+    }
+
+    #[test]
+    fn an_operators_weights_move_users_at_once_and_health_moves_nobody_until_they_are_cleared() {
+        let (mut routing, start) = (routing(Some(SECOND..2 * SECOND)), Instant::now());
+        let west = Weights { east: 0, west: 100 };
+        assert_eq!(routing.set_weights(Some(west), start), [Happening::WeightsSet { weights: west }]);
+        assert_eq!((routing.active(), routing.route(|all| all - 1), routing.route(|_| 0)), (Region::West, Region::West, Region::West));
+
+        checks(&mut routing, Region::West, false, 3, start);
+        assert_eq!((routing.due(), routing.step(start + 60 * SECOND)), (None, None));
+        assert_eq!(routing.active(), Region::West);
+        checks(&mut routing, Region::West, true, 3, start + 60 * SECOND);
+
+        // Users stay where they are, and go home after the usual wait.
+        let cleared = start + 100 * SECOND;
+        assert_eq!(routing.set_weights(None, cleared), [Happening::WeightsCleared]);
+        assert_eq!(routing.step(cleared + 2 * SECOND), None);
+        assert_eq!(routing.step(cleared + 3 * SECOND), Some(Happening::FailBack { from: Region::West, to: Region::East }));
+    }
+
+    #[test]
+    fn weights_share_users_between_the_regions() {
+        let (mut routing, now) = (routing(None), Instant::now());
+        routing.set_weights(Some(Weights { east: 70, west: 30 }), now);
+        let east = (0..100).filter(|point| routing.route(|all| point % all) == Region::East).count();
+        assert_eq!((east, routing.active()), (70, Region::East));
+        // A tie moves nobody who need not move.
+        routing.set_weights(Some(Weights { east: 0, west: 100 }), now);
+        routing.set_weights(Some(Weights { east: 50, west: 50 }), now);
+        assert_eq!(routing.active(), Region::West);
+    }
+
+    #[test]
+    fn weights_cleared_while_home_is_down_keep_users_away() {
+        let (mut routing, now) = (routing(Some(SECOND..2 * SECOND)), Instant::now());
+        checks(&mut routing, Region::East, false, 3, now);
+        routing.set_weights(Some(Weights { east: 0, west: 100 }), now);
+        routing.set_weights(None, now);
+        assert_eq!(routing.step(now + 60 * SECOND), None);
+        assert_eq!(routing.active(), Region::West);
     }
 }

@@ -1,4 +1,4 @@
-//! A region's AWS endpoints with an order store behind them that replicates to the other region, like a DynamoDB global table.
+//! A region's AWS endpoints: STS, and an order store that replicates to the other region, like a DynamoDB global table.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -15,12 +15,12 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
+use super::truth::{Happening, Truth};
+use super::variant::Behaviour;
 use super::wire::{self, Answer, Tasks};
 use super::{Region, random_between};
 use crate::clock::{Clock, Timestamp};
 
-/// How much later than its acknowledgement an item arrives in the other region.
-const REPLICATION_LAG: Range<Duration> = Duration::from_millis(20)..Duration::from_millis(120);
 /// Items that may wait for replication; beyond it writes are throttled.
 const BACKLOG: usize = 10_000;
 /// Runs that one table remembers; the oldest is forgotten first.
@@ -70,6 +70,10 @@ pub fn put_item(table: &str, run: &str, number: u64) -> Bytes {
 
 /// Name of the operation in `X-Amz-Target` (DynamoDB low-level API).
 pub const PUT_ITEM: &str = "DynamoDB_20120810.PutItem";
+/// The one that says whether a table can be used.
+pub const DESCRIBE_TABLE: &str = "DynamoDB_20120810.DescribeTable";
+/// What a session token of this sandbox's STS begins with; when it expires follows, in microseconds.
+const TOKEN: &str = "SANDBOX/";
 
 /// Where a store will listen. Bound first, so that each region can be told of the other's.
 #[derive(Debug)]
@@ -96,6 +100,8 @@ struct Tables {
     tables: BTreeMap<String, Table>,
     /// Of the last item that the other region told us of.
     lag: Option<Duration>,
+    /// With one writer at a time: since when it is this region.
+    writes_since: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -125,12 +131,14 @@ struct Store {
     region: Region,
     tables: Mutex<Tables>,
     outbox: mpsc::Sender<Item>,
+    one_writer: bool,
+    truth: Truth,
 }
 
 /// Starts the store of `region`, which replicates to the table at `peer`.
-pub fn start(tasks: &Tasks, region: Region, doors: Doors, peer: SocketAddr) {
+pub fn start(tasks: &Tasks, region: Region, doors: Doors, peer: SocketAddr, behaviour: &Behaviour, truth: Truth) {
     let (outbox, waiting) = mpsc::channel(BACKLOG);
-    let store = Arc::new(Store { region, tables: Mutex::default(), outbox });
+    let store = Arc::new(Store { region, tables: Mutex::default(), outbox, one_writer: behaviour.one_writer, truth });
     let api = Arc::clone(&store);
     wire::serve(tasks, doors.api, move |request| {
         let store = Arc::clone(&api);
@@ -140,14 +148,14 @@ pub fn start(tasks: &Tasks, region: Region, doors: Doors, peer: SocketAddr) {
         let store = Arc::clone(&store);
         async move { store.table(&request) }
     });
-    tasks.spawn(replicate(waiting, peer));
+    tasks.spawn(replicate(waiting, peer, behaviour.replication_lag.clone()));
 }
 
 /// Tells the other region of every item, each after its own lag, in order, until it has it.
-async fn replicate(mut waiting: mpsc::Receiver<Item>, peer: SocketAddr) {
+async fn replicate(mut waiting: mpsc::Receiver<Item>, peer: SocketAddr, lag: Range<Duration>) {
     let clock = Clock::system();
     while let Some(item) = waiting.recv().await {
-        clock.sleep_until(item.acknowledged.plus(random_between(REPLICATION_LAG))).await;
+        clock.sleep_until(item.acknowledged.plus(random_between(lag.clone()))).await;
         loop {
             let body = serde_json::to_vec(&item).unwrap_or_default();
             let told = wire::request(Method::POST, &peer.to_string(), "/replicate", body.into());
@@ -173,9 +181,13 @@ impl Store {
         }
         let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
         match (host.split('.').next().unwrap_or_default(), request.method()) {
-            ("dynamodb", &Method::POST) if target == Some(PUT_ITEM) => self.put(request.body()),
-            ("dynamodb", &Method::POST) => aws_error("UnknownOperationException", "this endpoint knows PutItem only"),
-            ("sts", _) => caller_identity(request),
+            ("dynamodb", &Method::POST) => match (refuse_session(request, Clock::system().now()), target) {
+                (Some(refusal), _) => refusal,
+                (None, Some(PUT_ITEM)) => self.put(request.body()),
+                (None, Some(DESCRIBE_TABLE)) => json_1_0(StatusCode::OK, &json!({"Table": {"TableStatus": "ACTIVE"}})),
+                (None, _) => aws_error("UnknownOperationException", "this endpoint knows PutItem and DescribeTable only"),
+            },
+            ("sts", _) => sts(request, Clock::system().now()),
             // What DynamoDB's endpoints answer to a plain GET; every other service of the sandbox does the same.
             (_, &Method::GET | &Method::HEAD) => wire::text(StatusCode::OK, format!("healthy: {host} ({})\n", self.region)),
             _ => aws_error("UnknownOperationException", "this endpoint is a sandbox's"),
@@ -202,11 +214,14 @@ impl Store {
         let Ok(replica) = self.outbox.try_reserve() else {
             return aws_error("ProvisionedThroughputExceededException", "too many items wait for replication");
         };
-        if !self.locked().tables.entry(table.clone()).or_default().insert(&run, number) {
+        let acknowledged = Clock::system().now();
+        let mut tables = self.locked();
+        if !tables.tables.entry(table.clone()).or_default().insert(&run, number) {
             return aws_error("ItemCollectionSizeLimitExceededException", "the run has too many items");
         }
-        replica.send(Item { table, run, number, acknowledged: Clock::system().now() });
-        wire::typed(StatusCode::OK, "application/x-amz-json-1.0", "{}".to_owned())
+        tables.writes_since.get_or_insert(acknowledged);
+        replica.send(Item { table, run, number, acknowledged });
+        json_1_0(StatusCode::OK, &json!({}))
     }
 
     /// The table's own side: `GET /<table>?run=…`, replication, metrics.
@@ -230,6 +245,17 @@ impl Store {
             return wire::text(StatusCode::BAD_REQUEST, "not an item\n");
         };
         let mut tables = self.locked();
+        match tables.writes_since {
+            // It was written before this region took over: whoever takes over goes on with what it has.
+            Some(since) if self.one_writer && item.acknowledged < since => {
+                let Item { number, acknowledged, .. } = item;
+                self.truth.note(Happening::OrderLost { region: self.region, number, acknowledged });
+                return wire::text(StatusCode::OK, "dropped: older than the writer's turn\n");
+            }
+            // The other region has taken over.
+            Some(_) => tables.writes_since = None,
+            None => {}
+        }
         tables.lag = Some(Clock::system().now().since(item.acknowledged));
         // A full run cannot happen here before it happens where it was written.
         tables.tables.entry(item.table).or_default().insert(&item.run, item.number);
@@ -248,23 +274,61 @@ impl Store {
     }
 }
 
-/// `GetCallerIdentity`, which needs no permission and is what every SDK's credential check calls.
-fn caller_identity(request: &Request<Bytes>) -> Answer {
-    let query = request.uri().query().unwrap_or_default().as_bytes();
-    let action = wire::parameter(query, "Action").or_else(|| wire::parameter(request.body(), "Action"));
-    if action.as_deref() != Some("GetCallerIdentity") {
-        let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>InvalidAction</Code>\
-                    <Message>this endpoint knows GetCallerIdentity only</Message></Error></ErrorResponse>";
-        return wire::typed(StatusCode::BAD_REQUEST, "text/xml", body.to_owned());
+/// STS in the query protocol: `GetCallerIdentity`, which needs no permission, and `AssumeRole`, whose credentials the other endpoints ask for.
+fn sts(request: &Request<Bytes>, now: Timestamp) -> Answer {
+    let parameter = |name| {
+        let query = request.uri().query().unwrap_or_default().as_bytes();
+        wire::parameter(query, name).or_else(|| wire::parameter(request.body(), name))
+    };
+    let result = match parameter("Action").as_deref() {
+        Some("GetCallerIdentity") => "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+             <Arn>arn:aws:sts::111122223333:assumed-role/checkout/sandbox</Arn><UserId>AROASANDBOX:sandbox</UserId><Account>111122223333</Account>\
+             </GetCallerIdentityResult></GetCallerIdentityResponse>"
+            .to_owned(),
+        Some("AssumeRole") if parameter("RoleArn").is_some() && parameter("RoleSessionName").is_some() => {
+            // AWS gives an hour when nothing is said, and nothing below 15 minutes; here a session may be short.
+            let seconds = parameter("DurationSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(3600);
+            assumed_role(now.plus(Duration::from_secs(seconds)))
+        }
+        _ => {
+            let body = "<ErrorResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><Error><Type>Sender</Type><Code>InvalidAction</Code>\
+                        <Message>this endpoint knows GetCallerIdentity and AssumeRole only</Message></Error></ErrorResponse>";
+            return wire::typed(StatusCode::BAD_REQUEST, "text/xml", body.to_owned());
+        }
+    };
+    wire::typed(StatusCode::OK, "text/xml", result)
+}
+
+fn assumed_role(expires: Timestamp) -> String {
+    let (id, instant) = (ulid::Ulid::generate(), expires.utc().to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
+    format!(
+        "<AssumeRoleResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><AssumeRoleResult><AssumedRoleUser>\
+         <Arn>arn:aws:sts::111122223333:assumed-role/checkout/sandbox</Arn><AssumedRoleId>AROASANDBOX:sandbox</AssumedRoleId></AssumedRoleUser>\
+         <Credentials><AccessKeyId>ASIA{id}</AccessKeyId><SecretAccessKey>sandbox</SecretAccessKey>\
+         <SessionToken>{TOKEN}{}/{id}</SessionToken><Expiration>{instant}</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>",
+        expires.0
+    )
+}
+
+/// The error of a request whose credentials are missing, not ours or no longer valid; none when they are fine.
+fn refuse_session(request: &Request<Bytes>, now: Timestamp) -> Option<Answer> {
+    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let Some(token) = text("x-amz-security-token").filter(|_| text("authorization").is_some_and(|value| value.contains("Credential="))) else {
+        return Some(aws_error("MissingAuthenticationTokenException", "Request is missing Authentication Token"));
+    };
+    let expires = token.strip_prefix(TOKEN).and_then(|rest| rest.split('/').next()?.parse().ok().map(Timestamp));
+    match expires {
+        None => Some(aws_error("UnrecognizedClientException", "The security token included in the request is invalid.")),
+        Some(expires) if expires <= now => Some(aws_error("ExpiredTokenException", "The security token included in the request is expired")),
+        Some(_) => None,
     }
-    let body = "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
-                <Arn>arn:aws:sts::111122223333:assumed-role/checkout/sandbox</Arn><UserId>AROASANDBOX:sandbox</UserId><Account>111122223333</Account>\
-                </GetCallerIdentityResult></GetCallerIdentityResponse>";
-    wire::typed(StatusCode::OK, "text/xml", body.to_owned())
 }
 
 /// An error document of the JSON 1.0 protocol.
 fn aws_error(code: &str, message: &str) -> Answer {
-    let body = json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message});
-    wire::typed(StatusCode::BAD_REQUEST, "application/x-amz-json-1.0", body.to_string())
+    json_1_0(StatusCode::BAD_REQUEST, &json!({"__type": format!("com.amazonaws.dynamodb.v20120810#{code}"), "message": message}))
+}
+
+fn json_1_0(status: StatusCode, body: &serde_json::Value) -> Answer {
+    wire::typed(status, "application/x-amz-json-1.0", body.to_string())
 }

@@ -53,6 +53,42 @@ pub enum Happening {
         /// Where they are.
         to: Region,
     },
+    /// An operator's weights decide where users go.
+    WeightsSet {
+        /// Which.
+        weights: Weights,
+    },
+    /// Health decides again.
+    WeightsCleared,
+    /// A region's service failed for so long that it stays down until it is restarted.
+    RegionSick {
+        /// Which.
+        region: Region,
+    },
+    /// Somebody restarted a region's service.
+    Restarted {
+        /// Which.
+        region: Region,
+    },
+    /// An order that was acknowledged will never be readable in a region: it came after the region had taken over.
+    OrderLost {
+        /// Where it cannot be read.
+        region: Region,
+        /// Its number.
+        number: u64,
+        /// When it was acknowledged, in the other region.
+        acknowledged: Timestamp,
+    },
+    /// A region's service could not renew its credentials; it goes on with those that it has.
+    RenewalFails {
+        /// Which.
+        region: Region,
+    },
+    /// A region's service renews its credentials again.
+    RenewalWorks {
+        /// Which.
+        region: Region,
+    },
     /// The alert's condition holds, not yet for long enough.
     AlertPending {
         /// Which region it is about.
@@ -70,6 +106,29 @@ pub enum Happening {
     },
     /// The sandbox was told to stop.
     Stopped,
+}
+
+/// An operator's weights: how many users of a hundred a region gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Weights {
+    /// Of us-east-1.
+    #[serde(rename = "us-east-1")]
+    pub east: u8,
+    /// Of us-west-2.
+    #[serde(rename = "us-west-2")]
+    pub west: u8,
+}
+
+impl Weights {
+    /// A region's.
+    #[must_use]
+    pub fn of(self, region: Region) -> u8 {
+        match region {
+            Region::East => self.east,
+            Region::West => self.west,
+        }
+    }
 }
 
 /// Appends to the record. Clones write to the same file.

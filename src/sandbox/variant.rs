@@ -1,7 +1,9 @@
-//! The sandbox's variants: the default, and those in which a drill must fail honestly.
+//! The sandbox's variants: the default, and those in which a drill must fail honestly. Here is all that tells them apart.
 
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
+use std::time::Duration;
 
 /// Which sandbox is started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -13,6 +15,39 @@ pub enum Variant {
     NoFailover,
     /// Prometheus' query endpoint is broken: what it measures cannot be known.
     DeafProbe,
+    /// The edge sends users elsewhere, but only after ten seconds.
+    SlowFailover,
+    /// The order store replicates late, and a region that takes over drops what it has not received by then.
+    Lossy,
+    /// Monitoring works and nobody is paged: the alerting rule asks for a series that was renamed.
+    Blind,
+    /// A region that failed for a while stays down after the cause is gone, until somebody restarts its service.
+    SickRegion,
+    /// The checkout services ask for new credentials before every call instead of keeping them while they are valid.
+    NoCredentialCache,
+}
+
+/// What differs between variants, one thing a component.
+#[derive(Debug, Clone)]
+pub(super) struct Behaviour {
+    /// Users leave a region that is down after this long. None: never.
+    pub failover: Option<Range<Duration>>,
+    /// How much later than its acknowledgement an order arrives in the other region.
+    pub replication_lag: Range<Duration>,
+    /// A region that takes over drops older orders that arrive later.
+    pub one_writer: bool,
+    /// The query side of monitoring is broken.
+    pub deaf: bool,
+    /// The series that the alert watches: 0 is down.
+    pub alert_on: &'static str,
+    /// A checkout service that failed for this long stays down until it is restarted.
+    pub sick_after: Option<Duration>,
+    /// Credentials are kept while they are valid.
+    pub credential_cache: bool,
+}
+
+const fn millis(from: u64, to: u64) -> Range<Duration> {
+    Duration::from_millis(from)..Duration::from_millis(to)
 }
 
 /// Somebody asked for a variant that there is none of.
@@ -36,7 +71,33 @@ impl fmt::Display for UnknownVariant {
 
 impl Variant {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Default, Self::NoFailover, Self::DeafProbe];
+    pub const ALL: [Self; 8] =
+        [Self::Default, Self::NoFailover, Self::DeafProbe, Self::SlowFailover, Self::Lossy, Self::Blind, Self::SickRegion, Self::NoCredentialCache];
+
+    /// What its components do.
+    pub(super) fn behaviour(self) -> Behaviour {
+        let default = Behaviour {
+            failover: Some(millis(500, 2500)),
+            replication_lag: millis(20, 120),
+            one_writer: false,
+            deaf: false,
+            alert_on: "region_healthy",
+            sick_after: None,
+            credential_cache: true,
+        };
+        match self {
+            Self::Default => default,
+            Self::NoFailover => Behaviour { failover: None, ..default },
+            Self::DeafProbe => Behaviour { deaf: true, ..default },
+            // Late, and still early enough to be seen to be stable before the shipped drill ends.
+            Self::SlowFailover => Behaviour { failover: Some(millis(9500, 10_000)), ..default },
+            // Longer than a fail-over takes: what was written in the last seconds before the failure has not arrived when it is over.
+            Self::Lossy => Behaviour { replication_lag: millis(8000, 8100), one_writer: true, ..default },
+            Self::Blind => Behaviour { alert_on: "region_up", ..default },
+            Self::SickRegion => Behaviour { sick_after: Some(Duration::from_secs(1)), ..default },
+            Self::NoCredentialCache => Behaviour { credential_cache: false, ..default },
+        }
+    }
 
     /// What follows `sandbox:`.
     #[must_use]
@@ -45,6 +106,11 @@ impl Variant {
             Self::Default => "default",
             Self::NoFailover => "no-failover",
             Self::DeafProbe => "deaf-probe",
+            Self::SlowFailover => "slow-failover",
+            Self::Lossy => "lossy",
+            Self::Blind => "blind",
+            Self::SickRegion => "sick-region",
+            Self::NoCredentialCache => "no-credential-cache",
         }
     }
 
@@ -55,6 +121,11 @@ impl Variant {
             Self::Default => "sandbox",
             Self::NoFailover => "sandbox-no-failover",
             Self::DeafProbe => "sandbox-deaf-probe",
+            Self::SlowFailover => "sandbox-slow-failover",
+            Self::Lossy => "sandbox-lossy",
+            Self::Blind => "sandbox-blind",
+            Self::SickRegion => "sandbox-sick-region",
+            Self::NoCredentialCache => "sandbox-no-credential-cache",
         }
     }
 }
@@ -64,7 +135,7 @@ impl fmt::Display for Variant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => f.write_str("sandbox"),
-            Self::NoFailover | Self::DeafProbe => write!(f, "sandbox:{}", self.name()),
+            _ => write!(f, "sandbox:{}", self.name()),
         }
     }
 }
@@ -107,10 +178,9 @@ mod tests {
     #[test]
     fn an_unknown_variant_is_told_all_that_there_are() {
         let error = parse_env("sandbox:no-failovr").unwrap().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "unknown sandbox variant 'no-failovr'; did you mean 'sandbox:no-failover'? (there are sandbox, sandbox:no-failover, sandbox:deaf-probe)"
-        );
+        let (said, all) = error.split_once(" (there are ").unwrap();
+        assert_eq!(said, "unknown sandbox variant 'no-failovr'; did you mean 'sandbox:no-failover'?");
+        assert_eq!(all.trim_end_matches(')').split(", ").collect::<Vec<_>>(), Variant::ALL.map(|variant| variant.to_string()));
         assert!(!parse_env("sandbox:").unwrap().unwrap_err().to_string().contains("did you mean"));
     }
 }

@@ -1,3 +1,4 @@
 //! Actions that only the embedded sandbox knows.
 
-pub mod params;
+mod control;
+pub mod edge_shift;

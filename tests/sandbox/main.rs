@@ -340,7 +340,7 @@ fn an_unknown_variant_is_a_usage_error_that_names_the_known_ones() {
 
 #[test]
 fn the_first_drill_finds_every_name_that_it_uses_in_every_variant() {
-    let text = include_str!("../drills/sandbox/evacuate-us-east-1.yaml");
+    let text = include_str!("../../drills/sandbox/evacuate-us-east-1.yaml");
     let drill: Drill = serde_saphyr::from_str(text).unwrap();
     let spec = serde_json::to_string(&drill.spec).unwrap();
     let names: Vec<&str> = spec.split("${endpoints.").skip(1).map(|rest| rest.split('}').next().unwrap()).collect();
