@@ -200,6 +200,7 @@ async fn what_a_client_cannot_see_is_not_called_proven() {
         ("gatewayReset", json!({"afterBytes": 100_000}), "before the cut at 100000: choose a smaller afterBytes"),
         ("gatewayLatency", json!({"delay": "0s", "jitter": "0s", "bytesPerSecond": 1_000_000_000}), "too fast to be told from no limit"),
         ("gatewayError", json!({"percent": "0.001%"}), "should be answered with status 503"),
+        ("gatewayError", json!({"services": ["*"], "operations": ["Whatever"]}), "no request is known by which Whatever"),
     ] {
         let ground = Ground::new(mirror().await);
         let kind = open(&Registry::new(&environment(ground.gateway.socket())), name, fields).unwrap();
@@ -221,6 +222,9 @@ async fn every_form_of_a_kind_is_proven_where_it_can_be_seen() {
         ("gatewayError", json!({"percent": "20%", "seed": 1, "error": "AccessDenied"})),
         ("gatewayError", json!({"services": ["*"], "operations": ["*"], "error": "Throttling"})),
         ("gatewayError", json!({"services": ["dynamodb"], "operations": ["ListTables", "GetItem"], "error": "InternalError"})),
+        ("gatewayError", json!({"services": ["eks"], "operations": ["DescribeCluster"]})),
+        ("gatewayError", json!({"services": ["s3"], "operations": ["GetObject"], "error": "AccessDenied"})),
+        ("gatewayError", json!({"services": ["ecr"], "operations": ["*"], "error": "ExpiredToken"})),
     ] {
         let ground = Ground::new(mirror().await);
         let kind = open(&Registry::new(&environment(ground.gateway.socket())), name, fields.clone()).unwrap();
@@ -339,6 +343,8 @@ async fn what_cannot_work_is_refused_before_anything_is_touched() {
         ("gatewayLatency", json!({"delay": "11m"}), "delay 11m is longer than 10m"),
         ("gatewayError", json!({"percent": "0%"}), "percent is above 0.0001%"),
         ("gatewayError", json!({"operations": ["iam:ListPolicies"]}), "not an AWS operation; write it like 'ListPolicies'"),
+        ("gatewayError", json!({"operations": ["ListUsers", "ListPolicie"]}), "iam has no operation 'ListPolicie'; did you mean 'ListPolicies'?"),
+        ("gatewayError", json!({"services": ["iam", "ecr"], "operations": ["GetItem"]}), "iam, ecr has no operation 'GetItem'"),
     ] {
         let kind = open(&registry, name, fields).unwrap();
         let Err(KindError::Refused(why)) = kind.resolve("01RUN").await else { panic!("{word}") };

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use hyper::{HeaderMap, Method, Uri};
+use hyper::HeaderMap;
+use hyper::header::HeaderName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::drill::text::Percent;
 use crate::fault::definition::Definition;
 use crate::fault::{Kind, KindError, Record};
-use crate::gateway::aws_call::{self, AwsError};
+use crate::gateway::aws_call::{self, AwsError, Sample};
 use crate::gateway::rules::MILLION;
 use crate::gateway::{Effect, aws_host};
 
@@ -59,6 +60,7 @@ impl GatewayError {
         {
             return Err(format!("'{name}' is not an AWS operation; write it like 'ListPolicies', or \"*\" for all"));
         }
+        self.known()?;
         let share = self.percent.map_or(100.0, |percent| percent.0) / 100.0 * f64::from(MILLION);
         // Percentages have at most six decimals and end at 100: the nearest millionth is in range but for what is rounded to none.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -67,6 +69,28 @@ impl GatewayError {
             return Err("percent is above 0.0001% and at most 100%".to_owned());
         }
         Ok(Effect::Error { operations: self.operations.clone(), error: self.error, per_million, seed: self.seed })
+    }
+}
+
+impl GatewayError {
+    /// An operation that no service of the rule has would make a rule without effect. Services whose operations are not known are believed.
+    fn known(&self) -> Result<(), String> {
+        let mut known: Vec<&str> = Vec::new();
+        for service in &self.services {
+            let family = format!(".{service}");
+            let members = aws_host::services().iter().filter(|name| *name == service || name.ends_with(&family));
+            let operations: Vec<&str> = members.flat_map(|name| aws_call::operations(name)).collect();
+            if operations.is_empty() {
+                return Ok(());
+            }
+            known.extend(operations);
+        }
+        for name in self.operations.iter().filter(|name| *name != "*" && !known.contains(&name.as_str())) {
+            let close = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
+            let hint = close.filter(|(distance, known)| *distance * 3 <= known.len()).map(|(_, known)| format!("; did you mean '{known}'?"));
+            return Err(format!("{} has no operation '{name}'{}", self.services.join(", "), hint.unwrap_or_default()));
+        }
+        Ok(())
     }
 }
 
@@ -124,14 +148,15 @@ fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
         let Effect::Error { operations, error, per_million, .. } = &trial.rule.effect else { return Err("the rule is of another kind".to_owned()) };
         let (request, status) = operations
             .iter()
-            .find_map(|operation| Request::of(trial, operation, *error))
+            .find_map(|operation| request(trial, operation, *error))
             .ok_or_else(|| format!("no request is known by which {} of {} could be tried", operations.join(", "), trial.service))?;
+        let headers: String = request.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let share = f64::from(*per_million) / f64::from(MILLION);
         let wanted = if share < 1.0 { (UNSEEN.ln() / (1.0 - share).ln()).ceil() } else { 1.0 };
         let mut seen = String::new();
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         for _ in 0..wanted.min(TRIES) as u32 {
-            let exchange = trial.plain(request.method, request.path, &request.headers, request.body.as_bytes(), Duration::from_secs(5)).await?;
+            let exchange = trial.plain(request.method, &request.target, &headers, request.body.as_bytes(), Duration::from_secs(5)).await?;
             match exchange.seen {
                 Seen::Answer(line) if line.split(' ').nth(1) == Some(status.as_str()) => return Ok(()),
                 other => seen = other.to_string(),
@@ -143,39 +168,19 @@ fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
     .boxed()
 }
 
-/// An unsigned request for one operation.
-#[derive(Debug)]
-struct Request {
-    operation: String,
-    method: &'static str,
-    path: &'static str,
-    headers: String,
-    body: String,
-}
-
-impl Request {
-    /// A request that the gateway takes for this operation of the trial's service, and the status of the answer that the rule gives. It is not signed: what
-    /// the rule lets through, the service refuses.
-    fn of(trial: &Trial, operation: &str, error: AwsError) -> Option<(Self, String)> {
-        let host = aws_host::classify(&trial.host)?;
-        // For all operations, one that every service of the protocol would take for a read.
-        let named = if operation == "*" { "DescribeNothing" } else { operation };
-        let form = ("Content-Type: application/x-www-form-urlencoded\r\n".to_owned(), format!("Action={named}&Version=2010-05-08"));
-        let json = (format!("Content-Type: application/x-amz-json-1.1\r\nX-Amz-Target: {}.{named}\r\n", trial.service), "{}".to_owned());
-        let plain = (String::new(), String::new());
-        [("POST", form), ("POST", json), ("GET", plain)].into_iter().find_map(|(method, (headers, body))| {
-            let mut parsed = HeaderMap::new();
-            for line in headers.lines() {
-                let (name, value) = line.split_once(": ")?;
-                parsed.insert(name.parse::<hyper::header::HeaderName>().ok()?, value.parse().ok()?);
-            }
-            let method_parsed: Method = method.parse().ok()?;
-            let call = aws_call::recognise(Some(&host), &method_parsed, &Uri::from_static("/"), &parsed, body.as_bytes())?;
-            if operation != "*" && call.operation.as_deref() != Some(operation) {
-                return None;
-            }
-            let status = aws_call::document(error, &call, false, "").status().as_str().to_owned();
-            Some((Self { operation: named.to_owned(), method, path: "/", headers, body }, status))
-        })
+/// A request that the gateway takes for this operation of the trial's service, and the status of the answer that the rule gives. It is not signed: what
+/// the rule lets through, the service refuses.
+fn request(trial: &Trial, operation: &str, error: AwsError) -> Option<(Sample, String)> {
+    let host = aws_host::classify(&trial.host)?;
+    let sample = aws_call::sample(&host.service, operation)?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &sample.headers {
+        headers.insert(name.parse::<HeaderName>().ok()?, value.parse().ok()?);
     }
+    let call = aws_call::recognise(Some(&host), &sample.method.parse().ok()?, &sample.target.parse().ok()?, &headers, sample.body.as_bytes())?;
+    if call.operation.as_deref() != Some(sample.operation) {
+        return None;
+    }
+    let status = aws_call::document(error, &call, sample.method == "HEAD", "").status().as_str().to_owned();
+    Some((sample, status))
 }
