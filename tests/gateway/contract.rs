@@ -343,8 +343,12 @@ async fn what_cannot_work_is_refused_before_anything_is_touched() {
         ("gatewayLatency", json!({"delay": "11m"}), "delay 11m is longer than 10m"),
         ("gatewayError", json!({"percent": "0%"}), "percent is above 0.0001%"),
         ("gatewayError", json!({"operations": ["iam:ListPolicies"]}), "not an AWS operation; write it like 'ListPolicies'"),
-        ("gatewayError", json!({"operations": ["ListUsers", "ListPolicie"]}), "iam has no operation 'ListPolicie'; did you mean 'ListPolicies'?"),
-        ("gatewayError", json!({"services": ["iam", "ecr"], "operations": ["GetItem"]}), "iam, ecr has no operation 'GetItem'"),
+        (
+            "gatewayError",
+            json!({"operations": ["ListUsers", "ListPolicie"]}),
+            "'ListPolicie' is not an operation of iam; did you mean 'ListPolicies'?",
+        ),
+        ("gatewayError", json!({"services": ["iam", "ecr"], "operations": ["GetItem"]}), "'GetItem' is not an operation of iam, ecr"),
     ] {
         let kind = open(&registry, name, fields).unwrap();
         let Err(KindError::Refused(why)) = kind.resolve("01RUN").await else { panic!("{word}") };

@@ -85,12 +85,10 @@ impl GatewayError {
             }
             known.extend(operations);
         }
-        for name in self.operations.iter().filter(|name| *name != "*" && !known.contains(&name.as_str())) {
-            let close = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
-            let hint = close.filter(|(distance, known)| *distance * 3 <= known.len()).map(|(_, known)| format!("; did you mean '{known}'?"));
-            return Err(format!("{} has no operation '{name}'{}", self.services.join(", "), hint.unwrap_or_default()));
-        }
-        Ok(())
+        let Some(name) = self.operations.iter().find(|name| *name != "*" && !known.contains(&name.as_str())) else { return Ok(()) };
+        let close = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
+        let hint = close.filter(|(distance, known)| *distance * 3 <= known.len()).map(|(_, known)| format!("; did you mean '{known}'?"));
+        Err(format!("'{name}' is not an operation of {}{}", self.services.join(", "), hint.unwrap_or_default()))
     }
 }
 
