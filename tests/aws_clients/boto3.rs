@@ -25,10 +25,11 @@ const TABLE: &[Row] = &[
     ("lambda", "Invoke", "rest-json", ["503 ServiceUnavailableException", "429 TooManyRequestsException!", "403 AccessDeniedException", "403 ExpiredTokenException"]),
     ("route53", "ListHostedZones", "rest-xml", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
     ("route53", "ChangeTagsForResource", "rest-xml", ["503 ServiceUnavailable", "400 ThrottlingException!", "403 AccessDenied", "403 ExpiredToken"]),
-    ("s3", "GetObject", "rest-xml", ["503 ServiceUnavailable", "503 SlowDown", "403 AccessDenied", "400 ExpiredToken"]),
+    ("s3", "GetObject", "rest-xml", ["503 ServiceUnavailable", "503 SlowDown", "403 AccessDenied!", "400 ExpiredToken"]),
     // No body: the status is all there is.
     ("s3", "HeadObject", "rest-xml", ["503 503", "503 503", "403 403", "400 400"]),
-    ("monitoring", "PutMetricData", "cbor", ["503 ServiceUnavailable", "400 Throttling", "400 AccessDenied", "400 ExpiredToken"]),
+    ("monitoring", "PutMetricData", "json 1.0", ["503 ServiceUnavailable", "400 Throttling", "400 AccessDenied", "400 ExpiredToken"]),
+    ("eventsv2", "ListEventBuses", "cbor", ["503 ServiceUnavailableException", "429 ThrottlingException!", "403 AccessDeniedException!", "400 ExpiredTokenException"]),
 ];
 
 /// What `boto3_clients.py` says.
@@ -41,6 +42,7 @@ struct Line {
     message: String,
     request: String,
     typed: Option<String>,
+    protocol: String,
 }
 
 /// The Python that scripts/test put into the cache, or the way to get it: without it this test proves nothing, so it fails.
@@ -66,6 +68,8 @@ async fn see(endpoint: &str) -> Sight {
     let read = |line: &str| -> ((String, String), Seen) {
         let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let service = if line.service == "cloudwatch" { "monitoring".to_owned() } else { line.service };
+        let row = TABLE.iter().find(|row| row.0 == service && row.1 == line.operation).expect("a row for every call");
+        assert_eq!(line.protocol, row.2, "{service} {}", line.operation);
         let seen = Seen { status: line.status, code: line.code, typed: line.typed.is_some(), message: line.message, request: line.request };
         ((service, line.operation), seen)
     };

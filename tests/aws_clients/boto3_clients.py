@@ -9,11 +9,11 @@ import botocore.exceptions
 
 CALLS = [
     ("sts", "get_caller_identity", {}),
-    ("sts", "assume_role", {"RoleArn": "arn:aws:iam::123456789012:role/service", "RoleSessionName": "s"}),
+    ("sts", "assume_role", {"RoleArn": "arn:aws:iam::123456789012:role/service", "RoleSessionName": "pod-1"}),
     (
         "sts",
         "assume_role_with_web_identity",
-        {"RoleArn": "arn:aws:iam::123456789012:role/pod", "RoleSessionName": "s", "WebIdentityToken": "e30.e30.e30"},
+        {"RoleArn": "arn:aws:iam::123456789012:role/pod", "RoleSessionName": "pod-1", "WebIdentityToken": "e30.e30.e30"},
     ),
     ("iam", "list_policies", {}),
     ("ec2", "describe_instances", {}),
@@ -29,6 +29,7 @@ CALLS = [
     ("s3", "head_object", {"Bucket": "photos", "Key": "a/b.jpg"}),
     ("sqs", "send_message", {"QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/q", "MessageBody": "m"}),
     ("cloudwatch", "put_metric_data", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1}]}),
+    ("eventsv2", "list_event_buses", {}),
 ]
 
 
@@ -46,10 +47,17 @@ def told(endpoint, service, method, arguments):
             "message": error.response["Error"].get("Message", ""),
             "status": error.response["ResponseMetadata"]["HTTPStatusCode"],
             "request": error.response["ResponseMetadata"].get("RequestId", ""),
+            "protocol": protocol(client.meta.service_model),
             # As in `except client.exceptions.ThrottlingException`.
             "typed": name if type(error) is getattr(client.exceptions, name, None) and name != "ClientError" else None,
         }
     return {"operation": client.meta.method_to_api_mapping[method], "code": "no error"}
+
+
+def protocol(model):
+    """What the client spoke, which for some services is one of several."""
+    spoken = model.resolved_protocol
+    return {"json": f"json {model.metadata.get('jsonVersion')}", "smithy-rpc-v2-cbor": "cbor"}.get(spoken, spoken)
 
 
 def main():
