@@ -67,11 +67,10 @@ async fn see(endpoint: &str) -> Sight {
     let lines = String::from_utf8(output.stdout).unwrap();
     let read = |line: &str| -> ((String, String), Seen) {
         let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let service = if line.service == "cloudwatch" { "monitoring".to_owned() } else { line.service };
-        let row = TABLE.iter().find(|row| row.0 == service && row.1 == line.operation).expect("a row for every call");
-        assert_eq!(line.protocol, row.2, "{service} {}", line.operation);
+        let row = TABLE.iter().find(|row| row.0 == line.service && row.1 == line.operation).expect("a row for every call");
+        assert_eq!(line.protocol, row.2, "{} {}", line.service, line.operation);
         let seen = Seen { status: line.status, code: line.code, typed: line.typed.is_some(), message: line.message, request: line.request };
-        ((service, line.operation), seen)
+        ((line.service, line.operation), seen)
     };
     lines.lines().map(read).collect()
 }

@@ -29,7 +29,7 @@ CALLS = [
     ("s3", "head_object", {"Bucket": "photos", "Key": "a/b.jpg"}),
     ("sqs", "send_message", {"QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/q", "MessageBody": "m"}),
     ("cloudwatch", "put_metric_data", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1}]}),
-    ("eventsv2", "list_event_buses", {}),
+    ("eventbridgev2", "list_event_buses", {}),
 ]
 
 
@@ -42,6 +42,7 @@ def told(endpoint, service, method, arguments):
     except botocore.exceptions.ClientError as error:
         name = type(error).__name__
         return {
+            "service": client.meta.service_model.endpoint_prefix,
             "operation": client.meta.method_to_api_mapping[method],
             "code": error.response["Error"]["Code"],
             "message": error.response["Error"].get("Message", ""),
@@ -51,7 +52,7 @@ def told(endpoint, service, method, arguments):
             # As in `except client.exceptions.ThrottlingException`.
             "typed": name if type(error) is getattr(client.exceptions, name, None) and name != "ClientError" else None,
         }
-    return {"operation": client.meta.method_to_api_mapping[method], "code": "no error"}
+    sys.exit(f"{service} {method}: no error")
 
 
 def protocol(model):
@@ -63,9 +64,9 @@ def protocol(model):
 def main():
     endpoint = sys.argv[1]
     with concurrent.futures.ThreadPoolExecutor(len(CALLS)) as pool:
-        answers = [(service, pool.submit(told, endpoint, service, *call)) for service, *call in CALLS]
-        for service, answer in answers:
-            print(json.dumps({"service": service, **answer.result()}), flush=True)
+        answers = [pool.submit(told, endpoint, *call) for call in CALLS]
+        for answer in answers:
+            print(json.dumps(answer.result()), flush=True)
 
 
 if __name__ == "__main__":
