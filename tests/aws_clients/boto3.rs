@@ -11,24 +11,26 @@ use crate::{ERRORS, Row, Seen, Sight, compare};
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    ("sts", "GetCallerIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
-    ("sts", "AssumeRole", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!"]),
+    ("sts", "GetCallerIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 InternalFailure"]),
+    ("sts", "AssumeRole", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!", "500 InternalFailure"]),
     // Not signed: what a pod's web identity does.
-    ("sts", "AssumeRoleWithWebIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!"]),
-    ("iam", "ListPolicies", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
-    ("ec2", "DescribeInstances", "ec2", ["503 ServiceUnavailable", "503 RequestLimitExceeded", "403 UnauthorizedOperation", "400 RequestExpired"]),
-    ("dynamodb", "GetItem", "json 1.0", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException", "400 ExpiredTokenException"]),
-    ("sqs", "SendMessage", "json 1.0", ["503 ServiceUnavailable", "400 RequestThrottled!", "400 AccessDenied", "400 ExpiredToken"]),
-    ("acm", "DeleteCertificate", "json 1.1", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException!", "400 ExpiredTokenException"]),
-    ("eks", "CreateCapability", "rest-json", ["503 ServiceUnavailableException!", "429 ThrottlingException!", "403 AccessDeniedException!", "403 ExpiredTokenException"]),
-    ("eks", "ListClusters", "rest-json", ["503 ServiceUnavailableException!", "429 ThrottlingException!", "403 AccessDeniedException!", "403 ExpiredTokenException"]),
-    ("lambda", "Invoke", "rest-json", ["503 ServiceUnavailableException", "429 TooManyRequestsException!", "403 AccessDeniedException", "403 ExpiredTokenException"]),
-    ("route53", "ListHostedZones", "rest-xml", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
-    ("route53", "ChangeTagsForResource", "rest-xml", ["503 ServiceUnavailable", "400 ThrottlingException!", "403 AccessDenied", "403 ExpiredToken"]),
-    ("s3", "GetObject", "rest-xml", ["503 ServiceUnavailable", "503 SlowDown", "403 AccessDenied", "400 ExpiredToken"]),
+    ("sts", "AssumeRoleWithWebIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!", "500 InternalFailure"]),
+    ("iam", "ListPolicies", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 ServiceFailure!"]),
+    ("sns", "Publish", "query", ["503 ServiceUnavailable", "429 Throttled!", "403 AccessDenied", "403 ExpiredToken", "500 InternalError!"]),
+    ("ec2", "DescribeInstances", "ec2", ["503 ServiceUnavailable", "503 RequestLimitExceeded", "403 UnauthorizedOperation", "400 RequestExpired", "500 InternalError"]),
+    ("dynamodb", "GetItem", "json 1.0", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException", "400 ExpiredTokenException", "500 InternalServerError!"]),
+    ("sqs", "SendMessage", "json 1.0", ["503 ServiceUnavailable", "400 RequestThrottled!", "400 AccessDenied", "400 ExpiredToken", "500 InternalFailure"]),
+    ("acm", "DeleteCertificate", "json 1.1", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException!", "400 ExpiredTokenException", "500 InternalServerException!"]),
+    ("eks", "CreateCapability", "rest-json", ["503 ServiceUnavailableException!", "429 ThrottlingException!", "403 AccessDeniedException!", "403 ExpiredTokenException", "500 ServerException!"]),
+    ("eks", "ListClusters", "rest-json", ["503 ServiceUnavailableException!", "429 ThrottlingException!", "403 AccessDeniedException!", "403 ExpiredTokenException", "500 ServerException!"]),
+    ("lambda", "Invoke", "rest-json", ["503 ServiceUnavailableException", "429 TooManyRequestsException!", "403 AccessDeniedException", "403 ExpiredTokenException", "500 ServiceException!"]),
+    ("route53", "ListHostedZones", "rest-xml", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 InternalFailure"]),
+    ("route53", "ChangeTagsForResource", "rest-xml", ["503 ServiceUnavailable", "400 ThrottlingException!", "403 AccessDenied", "403 ExpiredToken", "500 InternalFailure"]),
+    ("s3", "GetObject", "rest-xml", ["503 ServiceUnavailable", "503 SlowDown", "403 AccessDenied!", "400 ExpiredToken", "500 InternalError"]),
     // No body: the status is all there is.
-    ("s3", "HeadObject", "rest-xml", ["503 503", "503 503", "403 403", "400 400"]),
-    ("monitoring", "PutMetricData", "cbor", ["503 ServiceUnavailable", "400 Throttling", "400 AccessDenied", "400 ExpiredToken"]),
+    ("s3", "HeadObject", "rest-xml", ["503 503", "503 503", "403 403", "400 400", "500 500"]),
+    ("monitoring", "PutMetricData", "json 1.0", ["503 ServiceUnavailable", "400 Throttling", "400 AccessDenied", "400 ExpiredToken", "500 InternalServiceError!"]),
+    ("eventsv2", "ListEventBuses", "cbor", ["503 ServiceUnavailableException", "429 ThrottlingException!", "403 AccessDeniedException!", "400 ExpiredTokenException", "500 InternalException!"]),
 ];
 
 /// What `boto3_clients.py` says.
@@ -41,10 +43,11 @@ struct Line {
     message: String,
     request: String,
     typed: Option<String>,
+    protocol: String,
 }
 
 /// The Python that scripts/test put into the cache, or the way to get it: without it this test proves nothing, so it fails.
-fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
     let cache = cache.unwrap_or_else(|| PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache"));
     let digest = Sha256::digest(include_bytes!("requirements.txt"));
@@ -65,9 +68,10 @@ async fn see(endpoint: &str) -> Sight {
     let lines = String::from_utf8(output.stdout).unwrap();
     let read = |line: &str| -> ((String, String), Seen) {
         let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let service = if line.service == "cloudwatch" { "monitoring".to_owned() } else { line.service };
+        let row = TABLE.iter().find(|row| row.0 == line.service && row.1 == line.operation).expect("a row for every call");
+        assert_eq!(line.protocol, row.2, "{} {}", line.service, line.operation);
         let seen = Seen { status: line.status, code: line.code, typed: line.typed.is_some(), message: line.message, request: line.request };
-        ((service, line.operation), seen)
+        ((line.service, line.operation), seen)
     };
     lines.lines().map(read).collect()
 }
@@ -80,4 +84,11 @@ async fn boto3_raises_its_own_exceptions_in_every_protocol_and_retries_what_it_r
         (seen, ground.counts().await)
     });
     compare("boto3", TABLE, &futures::future::join_all(all).await);
+}
+
+#[test]
+fn the_table_of_service_models_is_what_their_publisher_says() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/aws-models");
+    let output = std::process::Command::new(python()).args([script, "--check"]).output().unwrap();
+    assert!(output.status.success(), "{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
 }

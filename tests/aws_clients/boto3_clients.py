@@ -9,13 +9,14 @@ import botocore.exceptions
 
 CALLS = [
     ("sts", "get_caller_identity", {}),
-    ("sts", "assume_role", {"RoleArn": "arn:aws:iam::123456789012:role/service", "RoleSessionName": "s"}),
+    ("sts", "assume_role", {"RoleArn": "arn:aws:iam::123456789012:role/service", "RoleSessionName": "pod-1"}),
     (
         "sts",
         "assume_role_with_web_identity",
-        {"RoleArn": "arn:aws:iam::123456789012:role/pod", "RoleSessionName": "s", "WebIdentityToken": "e30.e30.e30"},
+        {"RoleArn": "arn:aws:iam::123456789012:role/pod", "RoleSessionName": "pod-1", "WebIdentityToken": "e30.e30.e30"},
     ),
     ("iam", "list_policies", {}),
+    ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": "m"}),
     ("ec2", "describe_instances", {}),
     ("dynamodb", "get_item", {"TableName": "orders", "Key": {"id": {"S": "1"}}}),
     ("acm", "delete_certificate", {"CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0"}),
@@ -29,6 +30,7 @@ CALLS = [
     ("s3", "head_object", {"Bucket": "photos", "Key": "a/b.jpg"}),
     ("sqs", "send_message", {"QueueUrl": "https://sqs.us-east-1.amazonaws.com/123456789012/q", "MessageBody": "m"}),
     ("cloudwatch", "put_metric_data", {"Namespace": "n", "MetricData": [{"MetricName": "m", "Value": 1}]}),
+    ("eventbridgev2", "list_event_buses", {}),
 ]
 
 
@@ -41,23 +43,31 @@ def told(endpoint, service, method, arguments):
     except botocore.exceptions.ClientError as error:
         name = type(error).__name__
         return {
+            "service": client.meta.service_model.endpoint_prefix,
             "operation": client.meta.method_to_api_mapping[method],
             "code": error.response["Error"]["Code"],
             "message": error.response["Error"].get("Message", ""),
             "status": error.response["ResponseMetadata"]["HTTPStatusCode"],
             "request": error.response["ResponseMetadata"].get("RequestId", ""),
+            "protocol": protocol(client.meta.service_model),
             # As in `except client.exceptions.ThrottlingException`.
             "typed": name if type(error) is getattr(client.exceptions, name, None) and name != "ClientError" else None,
         }
-    return {"operation": client.meta.method_to_api_mapping[method], "code": "no error"}
+    sys.exit(f"{service} {method}: no error")
+
+
+def protocol(model):
+    """What the client spoke, which for some services is one of several."""
+    spoken = model.resolved_protocol
+    return {"json": f"json {model.metadata.get('jsonVersion')}", "smithy-rpc-v2-cbor": "cbor"}.get(spoken, spoken)
 
 
 def main():
     endpoint = sys.argv[1]
     with concurrent.futures.ThreadPoolExecutor(len(CALLS)) as pool:
-        answers = [(service, pool.submit(told, endpoint, service, *call)) for service, *call in CALLS]
-        for service, answer in answers:
-            print(json.dumps({"service": service, **answer.result()}), flush=True)
+        answers = [pool.submit(told, endpoint, *call) for call in CALLS]
+        for answer in answers:
+            print(json.dumps(answer.result()), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,53 +1,57 @@
-//! A server that answers every call with one error, and counts.
+//! A gateway with one rule, put over its socket: every call in us-east-1 fails with one error.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use firedrill::gateway::aws_call::{self, AwsError};
-use http_body_util::{BodyExt, Full};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
+use firedrill::clock::Clock;
+use firedrill::gateway::aws_call::AwsError;
+use firedrill::gateway::client::Client;
+use firedrill::gateway::server::{Config, Gateway};
+use firedrill::gateway::{Effect, Rule};
 
 /// Service and operation to requests.
 pub type Counts = BTreeMap<(String, String), u64>;
 
 pub struct Ground {
-    address: SocketAddr,
-    counts: Arc<Mutex<Counts>>,
+    gateway: Gateway,
+    client: Client,
+    _directory: tempfile::TempDir,
 }
 
 impl Ground {
     pub async fn new(error: AwsError) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let counts = Arc::new(Mutex::new(Counts::new()));
-        let told = counts.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let told = told.clone();
-                let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-                    let told = told.clone();
-                    async move {
-                        let (parts, body) = request.into_parts();
-                        let body = body.collect().await?.to_bytes();
-                        let call = aws_call::recognise(None, &parts.method, &parts.uri, &parts.headers, &body).expect("a call");
-                        let key = (call.service.clone(), call.operation.clone().unwrap_or_default());
-                        *told.lock().unwrap().entry(key).or_default() += 1;
-                        Ok::<_, hyper::Error>(aws_call::document(error, &call, parts.method == Method::HEAD, "id-1").map(Full::new))
-                    }
-                });
-                tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
-            }
-        });
-        Self { address, counts }
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("gateway.sock");
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket, resolve: Vec::new(), endpoint: None };
+        let gateway = Gateway::start(config).unwrap();
+        let client = Client::new(gateway.socket());
+        let rule = Rule {
+            id: "run-fails".to_owned(),
+            run: "run".to_owned(),
+            step: "fails".to_owned(),
+            effect: Effect::Error { operations: vec!["*".to_owned()], error, per_million: 1_000_000, seed: None },
+            services: vec!["*".to_owned()],
+            region: "us-east-1".to_owned(),
+            cut_existing: false,
+            deadline: Clock::system().now().plus(Duration::from_secs(600)),
+        };
+        client.put(&rule).await.unwrap();
+        Self { gateway, client, _directory: directory }
     }
 
+    /// What goes into `endpoint_url`.
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.gateway.address())
     }
 
+    /// What the gateway counted; every request must have been answered by the rule.
     pub async fn counts(&self) -> Counts {
-        self.counts.lock().unwrap().clone()
+        let stats = self.client.stats(false).await.unwrap();
+        let mut counts = Counts::new();
+        for row in stats.rows {
+            assert_eq!(row.counts.failed, row.counts.asked, "{row:?}");
+            *counts.entry((row.service, row.operation)).or_default() += row.counts.asked;
+        }
+        counts
     }
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod boto3;
+mod every_operation;
 mod ground;
 mod rust_sdks;
 
@@ -15,11 +16,16 @@ use std::collections::BTreeMap;
 use firedrill::gateway::aws_call::AwsError;
 
 /// The errors, in the order of the tables' columns, and whether clients try again.
-const ERRORS: [(AwsError, bool); 4] =
-    [(AwsError::ServiceUnavailable, true), (AwsError::Throttling, true), (AwsError::AccessDenied, false), (AwsError::ExpiredToken, false)];
+const ERRORS: [(AwsError, bool); 5] = [
+    (AwsError::ServiceUnavailable, true),
+    (AwsError::Throttling, true),
+    (AwsError::AccessDenied, false),
+    (AwsError::ExpiredToken, false),
+    (AwsError::InternalError, true),
+];
 
 /// Service as in endpoints, operation, protocol, and per error what the client has to say.
-type Row = (&'static str, &'static str, &'static str, [&'static str; 4]);
+type Row = (&'static str, &'static str, &'static str, [&'static str; 5]);
 
 /// What one client made of one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

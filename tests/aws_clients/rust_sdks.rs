@@ -10,17 +10,17 @@ use crate::{ERRORS, Row, Seen, Sight, compare};
 
 #[rustfmt::skip]
 const TABLE: &[Row] = &[
-    ("sts", "GetCallerIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
-    ("sts", "AssumeRole", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!"]),
-    ("sts", "AssumeRoleWithWebIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!"]),
-    ("iam", "ListPolicies", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
-    ("ec2", "DescribeInstances", "ec2", ["503 ServiceUnavailable", "503 RequestLimitExceeded", "403 UnauthorizedOperation", "400 RequestExpired"]),
-    ("dynamodb", "GetItem", "json 1.0", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException", "400 ExpiredTokenException"]),
-    ("acm", "DeleteCertificate", "json 1.1", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException!", "400 ExpiredTokenException"]),
-    ("eks", "CreateCapability", "rest-json", ["503 ServiceUnavailableException", "429 ThrottlingException!", "403 AccessDeniedException!", "403 ExpiredTokenException"]),
-    ("eks", "ListClusters", "rest-json", ["503 ServiceUnavailableException!", "429 ThrottlingException", "403 AccessDeniedException", "403 ExpiredTokenException"]),
-    ("route53", "ListHostedZones", "rest-xml", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken"]),
-    ("route53", "ChangeTagsForResource", "rest-xml", ["503 ServiceUnavailable", "400 ThrottlingException!", "403 AccessDenied", "403 ExpiredToken"]),
+    ("sts", "GetCallerIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 InternalFailure"]),
+    ("sts", "AssumeRole", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!", "500 InternalFailure"]),
+    ("sts", "AssumeRoleWithWebIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!", "500 InternalFailure"]),
+    ("iam", "ListPolicies", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 ServiceFailure!"]),
+    ("ec2", "DescribeInstances", "ec2", ["503 ServiceUnavailable", "503 RequestLimitExceeded", "403 UnauthorizedOperation", "400 RequestExpired", "500 InternalError"]),
+    ("dynamodb", "GetItem", "json 1.0", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException", "400 ExpiredTokenException", "500 InternalServerError!"]),
+    ("acm", "DeleteCertificate", "json 1.1", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException!", "400 ExpiredTokenException", "500 InternalServerException"]),
+    ("eks", "CreateCapability", "rest-json", ["503 ServiceUnavailableException", "429 ThrottlingException!", "403 AccessDeniedException!", "403 ExpiredTokenException", "500 ServerException!"]),
+    ("eks", "ListClusters", "rest-json", ["503 ServiceUnavailableException!", "429 ThrottlingException", "403 AccessDeniedException", "403 ExpiredTokenException", "500 ServerException!"]),
+    ("route53", "ListHostedZones", "rest-xml", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 InternalFailure"]),
+    ("route53", "ChangeTagsForResource", "rest-xml", ["503 ServiceUnavailable", "400 ThrottlingException!", "403 AccessDenied", "403 ExpiredToken", "500 InternalFailure"]),
 ];
 
 /// A client with nothing but where, who and which region: retries and timeouts are the SDK's own.
@@ -66,7 +66,9 @@ async fn see(endpoint: &str) -> Sight {
     let instances = async { seen(ec2.describe_instances().send().await, |_| false) };
     let item = async {
         let key = aws_sdk_dynamodb::types::AttributeValue::S("1".to_owned());
-        seen(dynamodb.get_item().table_name("orders").key("id", key).send().await, |error| error.is_throttling_exception())
+        seen(dynamodb.get_item().table_name("orders").key("id", key).send().await, |error| {
+            error.is_throttling_exception() || error.is_internal_server_error()
+        })
     };
     let certificate = async {
         let call = acm.delete_certificate().certificate_arn("arn:aws:acm:us-east-1:123456789012:certificate/0");
@@ -76,9 +78,9 @@ async fn see(endpoint: &str) -> Sight {
         let call = eks.create_capability().cluster_name("blue").capability_name("c").role_arn(role);
         let call = call.r#type(aws_sdk_eks::types::CapabilityType::Ack);
         let call = call.delete_propagation_policy(aws_sdk_eks::types::CapabilityDeletePropagationPolicy::Retain);
-        seen(call.send().await, |error| error.is_throttling_exception() || error.is_access_denied_exception())
+        seen(call.send().await, |error| error.is_throttling_exception() || error.is_access_denied_exception() || error.is_server_exception())
     };
-    let clusters = async { seen(eks.list_clusters().send().await, |error| error.is_service_unavailable_exception()) };
+    let clusters = async { seen(eks.list_clusters().send().await, |error| error.is_service_unavailable_exception() || error.is_server_exception()) };
     let zones = async { seen(route53.list_hosted_zones().send().await, |_| false) };
     let tags = async {
         let tag = aws_sdk_route53::types::Tag::builder().key("k").value("v").build();

@@ -71,12 +71,11 @@ impl Asked<'_> {
         Some(Call { service: service.to_owned(), region: self.region.clone(), operation, protocol })
     }
 
-    /// The one meant by a target prefix.
-    fn by_target(&self, prefix: &str) -> Option<&'static Model> {
-        self.known.iter().copied().find(|model| model.target == prefix).or_else(|| {
-            let anywhere = models::by_target(prefix).into_iter().next();
-            if self.known.is_empty() { anywhere } else { self.known.first().copied() }
-        })
+    /// The one meant by a target prefix; of Timestream's two, which share it, the one that has the operation.
+    fn by_target(&self, prefix: &str, operation: &str) -> Option<&'static Model> {
+        let pool = if self.known.is_empty() { models::by_target(prefix) } else { self.known.clone() };
+        // `max_by_key` takes the last of equals.
+        pool.into_iter().rev().max_by_key(|model| (model.target == prefix, model.content().has(operation)))
     }
 
     /// `POST /service/GraniteServiceVersion20100801/operation/ListMetrics`
@@ -87,7 +86,7 @@ impl Asked<'_> {
         let mut backwards = uri.path().rsplit('/');
         let (operation, _, service) = (backwards.next()?, backwards.next().filter(|word| *word == "operation")?, backwards.next()?);
         backwards.next().filter(|word| *word == "service")?;
-        self.call(self.by_target(service), name(operation), Protocol::Cbor)
+        self.call(self.by_target(service, operation), name(operation), Protocol::Cbor)
     }
 
     /// `X-Amz-Target: DynamoDB_20120810.ListTables`
@@ -95,7 +94,7 @@ impl Asked<'_> {
         let target = header(headers, "x-amz-target")?;
         let (prefix, operation) = target.rsplit_once('.').unwrap_or(("", target));
         let kind = header(headers, "content-type").unwrap_or_default();
-        let model = self.by_target(prefix);
+        let model = self.by_target(prefix, operation);
         let protocol = match model {
             _ if starts_with(kind, "application/x-amz-json-1.1") => Protocol::Json11,
             _ if starts_with(kind, "application/x-amz-json-1.0") => Protocol::Json10,
@@ -347,6 +346,7 @@ mod tests {
             (here, "POST", "/", &["x-amz-target: AWSCognitoIdentityProviderService.InitiateAuth"], "{}", "cognito-idp - InitiateAuth Json11"),
             ("api.ecr.us-east-1.amazonaws.com", "POST", "/", &["x-amz-target: AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"], "{}", "api.ecr us-east-1 GetAuthorizationToken Json11"),
             (here, "POST", "/", &["x-amz-target: AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken", &signed("ecr")], "{}", "api.ecr us-west-2 GetAuthorizationToken Json11"),
+            (here, "POST", "/", &["x-amz-target: Timestream_20181101.WriteRecords", &signed("timestream")], "{}", "ingest.timestream us-west-2 WriteRecords Json10"),
             // SQS, new and old.
             ("sqs.us-east-1.amazonaws.com", "POST", "/", &["x-amz-target: AmazonSQS.SendMessage", "content-type: application/x-amz-json-1.0"], "{}", "sqs us-east-1 SendMessage Json10"),
             ("queue.amazonaws.com", "POST", "/123/q", &[FORM], "Action=SendMessage&Version=2012-11-05", "sqs - SendMessage Query"),
