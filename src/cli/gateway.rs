@@ -7,16 +7,20 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Context;
+use super::listing::{columns, plain};
+use super::{Context, Format};
 use crate::exit::Exit;
 use crate::gateway::Rule;
 use crate::gateway::client::{Client, ClientError};
+use crate::gateway::counts::{Counts, MOST, Stats};
+use crate::gateway::endpoint::Endpoint;
 use crate::gateway::resolve::Resolve;
 use crate::gateway::server::{Config, Gateway as Server};
 
 /// Run the egress gateway: an AWS-aware forward proxy that faults can steer
 ///
-/// Point workloads at it with HTTPS_PROXY and HTTP_PROXY. Without a rule it passes everything on.
+/// Point workloads at it with HTTPS_PROXY and HTTP_PROXY, or point their SDKs at it with endpoint_url=http://ADDR:PORT and say with --endpoint where such
+/// calls go. Without a rule it passes everything on. Rules come from drills; 'rules', 'put' and 'remove' are for hands.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Gateway {
@@ -31,6 +35,10 @@ pub struct Gateway {
     /// Steering socket; only the user who runs the gateway may open it
     #[arg(long, value_name = "PATH", required = true)]
     pub socket: Option<PathBuf>,
+
+    /// Where AWS calls to the gateway itself are passed on, usually an emulator: for clients with endpoint_url=http://ADDR:PORT of the gateway
+    #[arg(long, value_name = "http://HOST:PORT")]
+    pub endpoint: Option<Endpoint>,
 
     /// Reach a host at this address instead of looking it up; '*.suffix' covers every name below
     #[arg(long, value_name = "HOST=ADDR:PORT")]
@@ -60,6 +68,20 @@ pub enum Steer {
     },
     /// Show where the gateway listens and how many connections it carries
     Status(Socket),
+    /// Show which client calls which service, region and operation, and what rules did to it
+    ///
+    /// Tunnels are encrypted: their operation is '-'. An operation that cannot be recognised is '?'.
+    Stats {
+        /// The gateway.
+        #[command(flatten)]
+        socket: Socket,
+        /// How to print it
+        #[arg(long, value_enum, default_value_t)]
+        output: Format,
+        /// Count from the start afterwards
+        #[arg(long)]
+        reset: bool,
+    },
 }
 
 /// Which gateway.
@@ -77,7 +99,7 @@ pub async fn run(_context: &Context, args: Gateway) -> Exit {
             Ok(lines) => print(&lines),
             Err(error) => error,
         },
-        (None, Some(socket)) => serve(Config { listen: args.listen, socket, resolve: args.resolve }).await,
+        (None, Some(socket)) => serve(Config { listen: args.listen, socket, resolve: args.resolve, endpoint: args.endpoint }).await,
         (None, None) => super::fail(Exit::Usage, "--socket is missing"),
     }
 }
@@ -132,7 +154,40 @@ async fn act(steer: Steer) -> Result<Vec<String>, Exit> {
             let status = Client::new(socket).status().await.map_err(failed)?;
             Ok(vec![json(serde_json::to_string(&status))?])
         }
+        Steer::Stats { socket, output, reset } => {
+            let stats = Client::new(socket.socket).stats(reset).await.map_err(failed)?;
+            match output {
+                Format::Json => Ok(vec![json(serde_json::to_string(&stats))?]),
+                Format::Text => Ok(table(&stats)),
+            }
+        }
     }
+}
+
+fn table(stats: &Stats) -> Vec<String> {
+    let since = format!("since {}", stats.since.utc().format("%Y-%m-%d %H:%M:%S UTC"));
+    if stats.rows.is_empty() && stats.others.is_none() {
+        return vec![since, "no call of an AWS service came through".to_owned()];
+    }
+    let counted = |counts: &Counts| {
+        let Counts { asked, passed, refused, blackholed, reset, failed, slowed } = *counts;
+        [asked, passed, refused, blackholed, reset, failed, slowed].map(|count| if count == 0 { "-".to_owned() } else { count.to_string() })
+    };
+    let words = ["client", "service", "region", "operation", "count", "passed", "refused", "blackholed", "reset", "error", "slowed"];
+    let mut rows = vec![words.map(str::to_owned).to_vec()];
+    for row in &stats.rows {
+        let named = [row.client.to_string(), plain(&row.service), plain(&row.region), plain(&row.operation)];
+        rows.push(named.into_iter().chain(counted(&row.counts)).collect());
+    }
+    if let Some(others) = &stats.others {
+        rows.push(["(others)", "", "", ""].map(str::to_owned).into_iter().chain(counted(others)).collect());
+    }
+    let mut lines = vec![since];
+    lines.extend(columns(&rows).lines().map(str::to_owned));
+    if stats.others.is_some() {
+        lines.push(format!("the table holds {MOST} rows; what came when it was full is counted as (others); --reset makes room"));
+    }
+    lines
 }
 
 fn failed(error: ClientError) -> Exit {

@@ -194,6 +194,11 @@ pub trait Kind: Send + Sync {
     /// Longest time after which a call whose answer was lost may still take effect. Zero for kinds whose revert fences late injects.
     fn settle(&self) -> Duration;
 
+    /// What people should know of this step before they run it, beside what every step of its kind says of itself. The plan prints it.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Reads: which targets the step names, by stable identity. None matched is an empty list; the engine makes it an error.
     async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError>;
 

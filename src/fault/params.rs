@@ -6,8 +6,11 @@ pub use crate::fault::aws::params::{
     AsgScale, AwsIamDeny, Ec2Stop, FisExperiment, LaunchRefusal, Route53HealthInvert, Route53Shift, SubnetIsolate, VpcEndpointDeny,
 };
 pub use crate::fault::gateway::blackhole::GatewayBlackhole;
-pub use crate::fault::gateway::params::{GatewayDns, GatewayError, GatewayLatency, GatewayReset};
+pub use crate::fault::gateway::error::GatewayError;
+pub use crate::fault::gateway::latency::GatewayLatency;
+pub use crate::fault::gateway::params::GatewayDns;
 pub use crate::fault::gateway::refuse::GatewayRefuse;
+pub use crate::fault::gateway::reset::GatewayReset;
 pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, NodeCordon, NodeDrain, PodKill, ServiceBlackhole, WorkloadScale};
 pub use crate::fault::sandbox::edge_shift::EdgeShift;
 

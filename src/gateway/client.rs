@@ -9,6 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::Rule;
+use super::counts::Stats;
 use super::rules::RuleStatus;
 use super::steering::{Answer, ErrorCode, Request, Status};
 use crate::clock::Timestamp;
@@ -91,6 +92,14 @@ impl Client {
     pub async fn status(&self) -> Result<Status, ClientError> {
         match self.ask(&Request::Status {}).await? {
             Answer::Status(status) => Ok(status),
+            other => Err(self.odd(&other)),
+        }
+    }
+
+    /// What passed through the gateway, and what rules did to it. With `reset` it counts from the start afterwards.
+    pub async fn stats(&self, reset: bool) -> Result<Stats, ClientError> {
+        match self.ask(&Request::Stats { reset }).await? {
+            Answer::Stats(stats) => Ok(stats),
             other => Err(self.odd(&other)),
         }
     }

@@ -1,7 +1,7 @@
 //! One client connection: its first head decides between tunnel and plain HTTP; rules are asked; what they say is done to it.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -10,12 +10,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Effect;
-use super::aws_host::classify;
+use super::aws_host::{AwsHost, classify};
+use super::counts::{self, Counters, Outcome, Row};
+use super::endpoint::Endpoint;
 use super::head::{self, First, Refusal};
 use super::open::Open;
+use super::pace;
 use super::plain;
 use super::resolve::{self, DialError, Resolve};
 use super::rules::{Active, Rules};
+use super::shaped::{self, Terms};
 use super::stream::Wire;
 use super::tunnel;
 
@@ -24,7 +28,9 @@ use super::tunnel;
 pub(super) struct Shared {
     pub rules: Rules,
     pub open: Open,
+    pub counters: Counters,
     pub resolve: Vec<Resolve>,
+    pub endpoint: Option<Endpoint>,
     pub listen: SocketAddr,
     pub connections: AtomicUsize,
     pub tasks: TaskTracker,
@@ -43,28 +49,92 @@ impl Shared {
         resolve::dial(host, port, &self.resolve, is_self).await
     }
 
-    /// Does to a connection what the rule says. Returns when the connection is to be dropped.
-    pub async fn suffer(&self, active: &Active, client: &Wire) {
+    /// Does to a request or tunnel what the rule says. `true`: its connection is to be dropped. `false`: the rule acts later, on the answer.
+    pub async fn suffer(&self, active: &Active, row: Option<&Row>, client: &Wire) -> bool {
+        let count = |outcome| {
+            active.hit();
+            if let Some(row) = row {
+                row.count(outcome);
+            }
+        };
         match active.rule.effect {
-            Effect::Refuse => client.reset_on_close(),
+            Effect::Refuse => {
+                count(Outcome::Refused);
+                client.reset_on_close();
+                true
+            }
             // When the rule ends, what hangs is closed: a client that waits without a limit gets to try again. A client that ended its side
             // counts as gone: nothing would ever have answered it.
-            Effect::Blackhole => tokio::select! {
-                () = active.ended.cancelled() => {}
-                () = client.left() => {}
-            },
+            Effect::Blackhole => {
+                count(Outcome::Blackholed);
+                tokio::select! {
+                    () = active.ended.cancelled() => {}
+                    () = client.left() => {}
+                }
+                true
+            }
+            Effect::Reset { after_bytes: 0 } => {
+                count(Outcome::Reset);
+                client.reset_on_close();
+                true
+            }
+            Effect::Reset { .. } | Effect::Latency { .. } | Effect::Error { .. } => false,
+        }
+    }
+
+    /// Asks the rules about a new tunnel, and waits as long as they say. `Err`: it is not to be made, and its connection is to be dropped.
+    pub async fn admit(&self, aws: Option<&AwsHost>, client: IpAddr, wire: &Wire) -> Result<Admitted, NotAdmitted> {
+        let Some(aws) = aws else { return Ok(Admitted::default()) };
+        let region = aws.region.as_deref().or(aws.homed).unwrap_or_default();
+        let row = self.counters.row(client, &aws.service, region, counts::ENCRYPTED);
+        row.count(Outcome::Asked);
+        let judgement = self.rules.judge(Some(aws));
+        // A tunnel can be reset only when something came through it: even a reset at the first byte waits for that.
+        let dropped = judgement.stops.as_ref().filter(|active| !matches!(active.rule.effect, Effect::Reset { .. }));
+        if let Some(active) = dropped
+            && Box::pin(self.suffer(active, Some(&row), wire)).await
+        {
+            return Err(NotAdmitted);
+        }
+        if let Some(slows) = &judgement.slows {
+            slows.hit();
+            row.count(Outcome::Slowed);
+            Box::pin(pace::delay(slows)).await;
+        }
+        let shape = Terms::of(&judgement, &row);
+        Ok(Admitted { shape, row: Some(row) })
+    }
+}
+
+/// A tunnel that the rules let pass.
+#[derive(Debug, Default)]
+pub(super) struct Admitted {
+    /// What they do to it.
+    pub shape: Option<Terms>,
+    row: Option<Arc<Row>>,
+}
+
+impl Admitted {
+    /// Its target was reached.
+    pub fn passed(&self) {
+        if let Some(row) = &self.row {
+            row.count(Outcome::Passed);
         }
     }
 }
 
+/// A tunnel that is not to be made.
+#[derive(Debug)]
+pub(super) struct NotAdmitted;
+
 /// Serves a client until it leaves, is cut, or the gateway stops.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, client: IpAddr) {
     let _counted = Counted::new(&shared);
     let wire = Wire::new(stream);
     // Stopping cuts everything.
     let cut = shared.stop.child_token();
     tokio::select! {
-        served = talk(&shared, wire.clone(), &cut) => {
+        served = talk(&shared, wire.clone(), client, &cut) => {
             if let Err(error) = served {
                 tracing::debug!(%error, "connection ended");
             }
@@ -73,15 +143,15 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     }
 }
 
-async fn talk(shared: &Arc<Shared>, mut wire: Wire, cut: &CancellationToken) -> io::Result<()> {
+async fn talk(shared: &Arc<Shared>, mut wire: Wire, client: IpAddr, cut: &CancellationToken) -> io::Result<()> {
     match head::read(&mut wire, head::PATIENCE).await? {
         Ok(None) => Ok(()),
         Ok(Some(First::Plain(first))) => {
             // Boxed, so that a tunnel does not carry the room that plain HTTP needs.
-            Box::pin(plain::serve(shared.clone(), wire, first, cut.clone())).await;
+            Box::pin(plain::serve(shared.clone(), wire, client, first, cut.clone())).await;
             Ok(())
         }
-        Ok(Some(First::Connect { host, port, early })) => match tunnel_to(shared, &wire, &host, port, &early, cut).await? {
+        Ok(Some(First::Connect { host, port, early })) => match tunnel_to(shared, &wire, client, &host, port, &early, cut).await? {
             Some(refusal) => say(&mut wire, &refusal).await,
             None => Ok(()),
         },
@@ -89,23 +159,35 @@ async fn talk(shared: &Arc<Shared>, mut wire: Wire, cut: &CancellationToken) -> 
     }
 }
 
-async fn tunnel_to(shared: &Arc<Shared>, wire: &Wire, host: &str, port: u16, early: &[u8], cut: &CancellationToken) -> io::Result<Option<Refusal>> {
+async fn tunnel_to(
+    shared: &Arc<Shared>,
+    wire: &Wire,
+    client: IpAddr,
+    host: &str,
+    port: u16,
+    early: &[u8],
+    cut: &CancellationToken,
+) -> io::Result<Option<Refusal>> {
     // The authority of the CONNECT decides: a Host header that says otherwise has no meaning (RFC 9110, 9.3.6).
     let aws = classify(host);
     let _entry = shared.open.enter(aws.as_ref(), cut);
-    if let Some(active) = shared.rules.judge(aws.as_ref()) {
-        shared.suffer(&active, wire).await;
-        return Ok(None);
-    }
+    let Ok(admitted) = shared.admit(aws.as_ref(), client, wire).await else { return Ok(None) };
     // A client that leaves meanwhile is not looked for: it may have ended only its own side. Dialling is bounded.
     let upstream = match shared.dial(host, port, wire).await {
         Ok(stream) => Wire::new(stream),
         Err(error) => return Ok(Some(dial_refusal(&error))),
     };
+    admitted.passed();
     let work = async {
         tunnel::write_all(wire, b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
-        tunnel::write_all(&upstream, early).await?;
-        tunnel::run(wire, &upstream).await;
+        match &admitted.shape {
+            // Boxed, so that a tunnel that nothing slows down does not carry the room for it.
+            Some(terms) => Box::pin(shaped::run(wire, &upstream, early, terms)).await,
+            None => {
+                tunnel::write_all(&upstream, early).await?;
+                tunnel::run(wire, &upstream).await;
+            }
+        }
         Ok(None)
     };
     tokio::select! {

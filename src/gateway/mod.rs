@@ -5,9 +5,12 @@
 //! | [`server`] | start and stop: the proxy's listener and the steering socket |
 //! | [`aws_host`] | host name to service × region × partition |
 //! | [`aws_call`] | request to AWS service × operation, and the error documents of the AWS protocols |
-//! | [`rules`] | the rules in force, their deadlines and tombstones |
-//! | `connection`, `plain`, `tunnel`, `stream`, `head` | one client connection: first head, plain requests, CONNECT |
+//! | [`rules`], `index` | the rules in force, their deadlines and tombstones; which of them concern a host |
+//! | `connection`, `plain`, `request`, `tunnel`, `stream`, `head` | one client connection: first head, plain requests, CONNECT |
+//! | `shaped`, `valve`, `pace` | what a reset or a latency rule does to a tunnel, and to a plain connection |
 //! | `open` | connections in flight, so that a rule can cut them |
+//! | [`counts`] | who calls what, and what rules did to it |
+//! | [`endpoint`] | where requests to the gateway itself are passed on |
 //! | [`resolve`] | host names to addresses: `--resolve`, else system DNS |
 //! | [`steering`], [`client`] | how rules get in: JSON lines over a Unix socket |
 //!
@@ -16,21 +19,29 @@
 
 use serde::{Deserialize, Serialize};
 
+use self::aws_call::AwsError;
 use crate::clock::Timestamp;
 
 pub mod aws_call;
 pub mod aws_host;
 pub mod client;
 mod connection;
+pub mod counts;
+pub mod endpoint;
 mod head;
+mod index;
 mod open;
+mod pace;
 mod plain;
+mod request;
 pub mod resolve;
 pub mod rules;
 pub mod server;
+mod shaped;
 pub mod steering;
 mod stream;
 mod tunnel;
+mod valve;
 
 /// A rule: what fails, for whom, until when. Rules live in memory only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,12 +75,44 @@ impl Rule {
     }
 }
 
-/// What a rule does to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// What a rule does to a connection, or to each request of one.
+///
+/// When several rules cover one request, the first in this order acts: refuse, blackhole, reset, error, latency; of the same effect the newest rule. A
+/// latency rule acts also on a request that an error answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Effect {
     /// It hangs.
     Blackhole,
     /// It is refused at once.
     Refuse,
+    /// It is reset when the client has got so much of an answer.
+    Reset {
+        /// Bytes of the answer that pass, its head included. 0: the reset comes as soon as the request was taken up.
+        after_bytes: u64,
+    },
+    /// It is slow. At least one of the three is above zero.
+    Latency {
+        /// Milliseconds before each request.
+        #[serde(default)]
+        delay_ms: u64,
+        /// At most so many milliseconds more, at random.
+        #[serde(default)]
+        jitter_ms: u64,
+        /// Most bytes a second per connection and direction; none is no limit.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes_per_second: Option<u64>,
+    },
+    /// Chosen operations fail with the error document of their protocol. Plain HTTP only.
+    Error {
+        /// AWS operation names, or `*`.
+        operations: Vec<String>,
+        /// Which error.
+        error: AwsError,
+        /// How many of a million requests fail. An integer, so that a rule survives its way through JSON to the bit.
+        per_million: u32,
+        /// The same seed makes the same sequence of choices; none takes one from the rule's id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
+    },
 }

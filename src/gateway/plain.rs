@@ -1,36 +1,38 @@
-//! Plain HTTP requests of one client connection: each is judged by itself and passed on, streamed in both directions.
+//! Plain HTTP requests of one client connection: each is judged by itself, and answered or passed on, streamed in both directions.
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, combinators::BoxBody};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::SendRequest;
-use hyper::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, VIA};
-use hyper::{Method, Request, Response, StatusCode, Uri, Version};
+use hyper::header::VIA;
+use hyper::{Method, Request, Response, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::Effect;
+use super::aws_call;
 use super::aws_host::classify;
 use super::connection::{Counted, Shared, dial_refusal};
+use super::counts::{Outcome, Row};
 use super::head::{self, Refusal};
 use super::open::Entry;
+use super::pace;
+use super::request::{Asked, Sent, Target, refuse, rewrite, strip, via, whole};
+use super::rules::{Active, Judgement};
+use super::shaped;
 use super::stream::{Rewound, Wire};
 use super::tunnel;
+use super::valve::{Cut, Guarded, Paced, Valve};
 
-/// Names this proxy in `Via`; a request that carries it already came through here.
-const NAME: &str = "firedrill-gateway";
-/// How long a body is held back for `100 Continue` (RFC 9110, 10.1.1 lets a client give up waiting; curl waits as long).
-const CONTINUE: Duration = Duration::from_secs(1);
-/// Headers that are about one connection only (RFC 9110, 7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [&str; 8] =
-    ["connection", "proxy-connection", "keep-alive", "te", "transfer-encoding", "upgrade", "proxy-authorization", "proxy-authenticate"];
-
-type Sent = BoxBody<Bytes, hyper::Error>;
+/// What a request to the gateway itself is told that nothing answers.
+const NO_ENDPOINT: &str = "this request is for the gateway itself, and no rule answers it: start the gateway with '--endpoint URL' to say where such AWS calls are \
+    passed on, or use it as a forward proxy (HTTP_PROXY, HTTPS_PROXY)";
 
 /// The connection ends without a response: the client sees it closed, or reset.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +43,8 @@ struct GivenUp;
 struct Session {
     shared: Arc<Shared>,
     wire: Wire,
+    client: IpAddr,
+    valve: Arc<Valve>,
     cut: CancellationToken,
     /// The upstream connection of the last request: reused for the same authority.
     upstream: Mutex<Option<Upstream>>,
@@ -52,8 +56,10 @@ struct Upstream {
 }
 
 /// Serves a client connection that began with a plain request.
-pub(super) async fn serve(shared: Arc<Shared>, wire: Wire, first: Bytes, cut: CancellationToken) {
-    let session = Arc::new(Session { shared, wire: wire.clone(), cut, upstream: Mutex::new(None) });
+pub(super) async fn serve(shared: Arc<Shared>, wire: Wire, client: IpAddr, first: Bytes, cut: CancellationToken) {
+    let valve = Arc::new(Valve::default());
+    let guarded = Guarded::new(Rewound::new(first, wire.clone()), wire.clone(), valve.clone());
+    let session = Arc::new(Session { shared, wire, client, valve, cut, upstream: Mutex::new(None) });
     let service = hyper::service::service_fn(move |request| answer(session.clone(), request));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -62,7 +68,7 @@ pub(super) async fn serve(shared: Arc<Shared>, wire: Wire, first: Bytes, cut: Ca
         .half_close(true)
         .preserve_header_case(true)
         .auto_date_header(false)
-        .serve_connection(TokioIo::new(Rewound::new(first, wire)), service)
+        .serve_connection(TokioIo::new(guarded), service)
         .with_upgrades();
     if let Err(error) = connection.await {
         tracing::debug!(%error, "plain connection ended");
@@ -71,37 +77,94 @@ pub(super) async fn serve(shared: Arc<Shared>, wire: Wire, first: Bytes, cut: Ca
 
 async fn answer(session: Arc<Session>, request: Request<Incoming>) -> Result<Response<Sent>, GivenUp> {
     if request.method() == Method::CONNECT {
+        session.valve.set(None, None);
         return late_connect(session, request).await;
     }
-    let (host, port) = match target(&request) {
+    let target = match Target::of(&request) {
         Ok(target) => target,
-        Err(refusal) => return Ok(refuse(&refusal)),
+        Err(refusal) => {
+            session.valve.set(None, None);
+            return Ok(refuse(&refusal));
+        }
     };
-    let aws = classify(&host);
-    let entry = session.shared.open.enter(aws.as_ref(), &session.cut);
-    if let Some(active) = session.shared.rules.judge(aws.as_ref()) {
-        session.shared.suffer(&active, &session.wire).await;
+    let asked = Asked::look(request, target).await.map_err(|_| GivenUp)?;
+    let shared = &session.shared;
+    let entry = shared.open.enter(asked.aws.as_ref(), &session.cut);
+    let judgement = shared.rules.judge(asked.aws.as_ref());
+    let row = asked.names().map(|(service, region, operation)| shared.counters.row(session.client, service, region, operation));
+    count(row.as_ref(), Outcome::Asked);
+    session.valve.set(cut(&judgement, row.as_ref()), judgement.slows.as_ref());
+    if let Some(active) = &judgement.stops
+        && shared.suffer(active, row.as_deref(), &session.wire).await
+    {
         return Err(GivenUp);
     }
-    Ok(forward(&session, request, &host, port, entry).await.unwrap_or_else(|refusal| refuse(&refusal)))
-}
-
-/// Host and port of an absolute-form request. The request target decides, not the Host header (RFC 9112, 3.2.2).
-fn target(request: &Request<Incoming>) -> Result<(String, u16), Refusal> {
-    let uri = request.uri();
-    let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
-        return Err(Refusal::new(400, "this is a forward proxy: send 'GET http://HOST/PATH' or 'CONNECT HOST:PORT'"));
+    if let Some(slows) = &judgement.slows {
+        slows.hit();
+        count(row.as_ref(), Outcome::Slowed);
+        pace::delay(slows).await;
+    }
+    if let Some(response) = error(&judgement.errors, &asked) {
+        count(row.as_ref(), Outcome::Failed);
+        asked.drain().await;
+        return Ok(response);
+    }
+    let (host, port) = match (&asked.target, &shared.endpoint) {
+        (Target::Named { host, port }, _) => (host.clone(), *port),
+        (Target::Itself, Some(endpoint)) => (endpoint.host.clone(), endpoint.port),
+        (Target::Itself, None) => {
+            asked.drain().await;
+            return Ok(refuse(&Refusal::new(501, NO_ENDPOINT)));
+        }
     };
-    if uri.scheme_str() != Some("http") {
-        return Err(Refusal::new(501, format!("'{}' is not passed on in plain; use CONNECT", uri.scheme_str().unwrap_or_default())));
+    let request = match &judgement.slows {
+        Some(_) => asked.request.map(|body| Paced::new(body, session.valve.clone()).boxed()),
+        None => asked.request,
+    };
+    match forward(&session, request, &host, port, entry).await {
+        Ok(response) => {
+            count(row.as_ref(), Outcome::Passed);
+            Ok(response)
+        }
+        Err(refusal) => Ok(refuse(&refusal)),
     }
-    if request.headers().get_all(VIA).iter().any(|via| via.to_str().is_ok_and(|via| via.contains(NAME))) {
-        return Err(Refusal::new(508, "the request came through this gateway before"));
-    }
-    Ok((host.trim_start_matches('[').trim_end_matches(']').to_owned(), uri.port_u16().unwrap_or(80)))
 }
 
-async fn forward(session: &Session, request: Request<Incoming>, host: &str, port: u16, entry: Option<Entry>) -> Result<Response<Sent>, Refusal> {
+fn count(row: Option<&Arc<Row>>, outcome: Outcome) {
+    if let Some(row) = row {
+        row.count(outcome);
+    }
+}
+
+/// Where the answer is to be cut.
+fn cut(judgement: &Judgement, row: Option<&Arc<Row>>) -> Option<Cut> {
+    let active = judgement.stops.as_ref()?;
+    match active.rule.effect {
+        Effect::Reset { after_bytes: left @ 1.. } => Some(Cut { left, active: active.clone(), row: row.cloned() }),
+        _ => None,
+    }
+}
+
+/// The error document that a rule answers with, if this call is among those that fail. What cannot be recognised never is: nobody could say in which
+/// protocol its client speaks.
+fn error(rules: &[Arc<Active>], asked: &Asked) -> Option<Response<Sent>> {
+    let call = asked.call.as_ref().filter(|_| !rules.is_empty())?;
+    let rule = rules.iter().find(|active| active.is_about(call.operation.as_deref()))?;
+    let Effect::Error { error, .. } = rule.rule.effect else { return None };
+    if !rule.fails_next() {
+        return None;
+    }
+    rule.hit();
+    Some(aws_call::document(error, call, asked.is_head(), &request_id()).map(whole))
+}
+
+/// A request id as AWS writes most of them: a random UUID.
+fn request_id() -> String {
+    let hex = format!("{:032x}", rand::random::<u128>());
+    format!("{}-{}-4{}-a{}-{}", &hex[..8], &hex[8..12], &hex[13..16], &hex[17..20], &hex[20..])
+}
+
+async fn forward(session: &Session, request: Request<Sent>, host: &str, port: u16, entry: Option<Entry>) -> Result<Response<Sent>, Refusal> {
     let authority = format!("{}:{port}", host.to_ascii_lowercase());
     let mut outgoing = Some(rewrite(request)?);
     let mut upstream = session.upstream.lock().await;
@@ -160,61 +223,6 @@ fn broken(host: &str, error: &hyper::Error) -> Refusal {
     Refusal::new(502, format!("'{host}' gave no whole response: {error}"))
 }
 
-/// The request as the upstream gets it: origin form, the Host of the target, no hop-by-hop headers.
-fn rewrite(request: Request<Incoming>) -> Result<Request<Sent>, Refusal> {
-    let malformed = |_| Refusal::new(400, "the request target cannot be passed on");
-    let (mut parts, body) = request.into_parts();
-    let authority = parts.uri.authority().map(|authority| authority.as_str().rsplit('@').next().unwrap_or_default().to_owned()).unwrap_or_default();
-    parts.uri = parts.uri.path_and_query().map_or("/", |path| path.as_str()).parse::<Uri>().map_err(|error| malformed(error.to_string()))?;
-    let hold = parts.version == Version::HTTP_11
-        && parts.headers.get(EXPECT).is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
-        && !body.is_end_stream();
-    strip(&mut parts.headers);
-    parts.headers.insert(HOST, HeaderValue::from_str(&authority).map_err(|error| malformed(error.to_string()))?);
-    parts.headers.append(VIA, via(parts.version));
-    parts.version = Version::HTTP_11;
-    if !hold {
-        parts.headers.remove(EXPECT);
-        return Ok(Request::from_parts(parts, body.boxed()));
-    }
-    let go = Arc::new(Notify::new());
-    let mut request = Request::from_parts(parts, Held::new(body, go.clone()).boxed());
-    hyper::ext::on_informational(&mut request, move |response| {
-        if response.status() == StatusCode::CONTINUE {
-            go.notify_one();
-        }
-    });
-    Ok(request)
-}
-
-fn via(version: Version) -> HeaderValue {
-    HeaderValue::from_static(if version == Version::HTTP_10 { "1.0 firedrill-gateway" } else { "1.1 firedrill-gateway" })
-}
-
-fn strip(headers: &mut HeaderMap) {
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| name.trim().parse().ok())
-        .collect();
-    for name in named {
-        headers.remove(name);
-    }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
-
-fn refuse(refusal: &Refusal) -> Response<Sent> {
-    let body = Full::new(Bytes::from(format!("firedrill gateway: {}\n", refusal.text))).map_err(|never| match never {});
-    let mut response = Response::new(body.boxed());
-    *response.status_mut() = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_GATEWAY);
-    response.headers_mut().insert(hyper::header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
-}
-
 /// A CONNECT on a connection that carried plain requests before.
 async fn late_connect(session: Arc<Session>, request: Request<Incoming>) -> Result<Response<Sent>, GivenUp> {
     let (host, port) = match head::authority(request.uri().authority().map_or("", |authority| authority.as_str())) {
@@ -223,23 +231,23 @@ async fn late_connect(session: Arc<Session>, request: Request<Incoming>) -> Resu
     };
     let aws = classify(&host);
     let entry = session.shared.open.enter(aws.as_ref(), &session.cut);
-    if let Some(active) = session.shared.rules.judge(aws.as_ref()) {
-        session.shared.suffer(&active, &session.wire).await;
-        return Err(GivenUp);
-    }
+    let Ok(terms) = session.shared.admit(aws.as_ref(), session.client, &session.wire).await else { return Err(GivenUp) };
     let upstream = match session.shared.dial(&host, port, &session.wire).await {
         Ok(stream) => Wire::new(stream),
         Err(error) => return Ok(refuse(&dial_refusal(&error))),
     };
+    terms.passed();
     let counted = Counted::new(&session.shared);
     let tasks = session.shared.tasks.clone();
     tasks.spawn(async move {
         let (_entry, _counted) = (entry, counted);
         let Ok(upgraded) = hyper::upgrade::on(request).await else { return };
-        let Ok(parts) = upgraded.downcast::<TokioIo<Rewound>>() else { return };
+        let Ok(parts) = upgraded.downcast::<TokioIo<Guarded>>() else { return };
         let work = async {
-            if tunnel::write_all(&upstream, &parts.read_buf).await.is_ok() {
-                tunnel::run(&session.wire, &upstream).await;
+            match terms.shape {
+                Some(terms) => shaped::run(&session.wire, &upstream, &parts.read_buf, &terms).await,
+                None if tunnel::write_all(&upstream, &parts.read_buf).await.is_ok() => tunnel::run(&session.wire, &upstream).await,
+                None => {}
             }
         };
         tokio::select! {
@@ -250,7 +258,7 @@ async fn late_connect(session: Arc<Session>, request: Request<Incoming>) -> Resu
             }
         }
     });
-    Ok(Response::new(Full::new(Bytes::new()).map_err(|never| match never {}).boxed()))
+    Ok(Response::new(whole(Bytes::new())))
 }
 
 /// A response body that keeps its request in the table of open connections until it is through.
@@ -264,44 +272,6 @@ impl Body for Tracked {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A request body that is not read before the upstream says `100 Continue`: our own server side answers the client's `Expect` when the body is
-/// first polled, so that the client hears "go on" when the upstream said it, and never when the upstream refused at once.
-struct Held {
-    body: Incoming,
-    wait: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
-}
-
-impl Held {
-    fn new(body: Incoming, go: Arc<Notify>) -> Self {
-        let wait = async move {
-            // Not every upstream knows 100 Continue: after a while the body goes anyway.
-            let _ = tokio::time::timeout(CONTINUE, go.notified()).await;
-        };
-        Self { body, wait: Some(Box::pin(wait)) }
-    }
-}
-
-impl Body for Held {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        if let Some(wait) = self.wait.as_mut() {
-            std::task::ready!(wait.as_mut().poll(cx));
-            self.wait = None;
-        }
         Pin::new(&mut self.body).poll_frame(cx)
     }
 

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::connection::{self, Shared};
+use super::counts::Counters;
+use super::endpoint::Endpoint;
 use super::open::Open;
 use super::resolve::Resolve;
 use super::rules::Rules;
@@ -28,6 +30,8 @@ pub struct Config {
     pub socket: PathBuf,
     /// Hosts that are not looked up in DNS; the first that covers a host counts.
     pub resolve: Vec<Resolve>,
+    /// Where requests to the gateway itself are passed on. None: they are refused, unless a rule answers them.
+    pub endpoint: Option<Endpoint>,
 }
 
 /// A running gateway. Dropping it ends it too, without waiting for its connections.
@@ -56,7 +60,9 @@ impl Gateway {
         let shared = Arc::new(Shared {
             rules: Rules::default(),
             open: Open::default(),
+            counters: Counters::default(),
             resolve: config.resolve,
+            endpoint: config.endpoint,
             listen: address,
             connections: AtomicUsize::new(0),
             tasks: tasks.clone(),
@@ -101,8 +107,8 @@ async fn accept_clients(shared: Arc<Shared>, listener: TcpListener) {
             () = shared.stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                shared.tasks.spawn(connection::serve(shared.clone(), stream));
+            Ok((stream, client)) => {
+                shared.tasks.spawn(connection::serve(shared.clone(), stream, client.ip()));
             }
             Err(error) => pause_after(&error).await,
         }

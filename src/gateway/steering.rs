@@ -1,6 +1,6 @@
 //! How rules get in: one JSON object a line over a Unix socket that only its owner may open. Never a network port.
 //!
-//! Request: `{"put":{"rule":{…}}}`, `{"remove":{"id":"…"}}`, `{"list":{}}`, `{"status":{}}`. Answer: one line each, see [`Answer`]. A connection may carry
+//! Request: `{"put":{"rule":{…}}}`, `{"remove":{"id":"…"}}`, `{"list":{}}`, `{"status":{}}`, `{"stats":{}}`. Answer: one line each, see [`Answer`]. A connection may carry
 //! any number of requests, one after the other.
 
 use std::io;
@@ -16,10 +16,11 @@ use tokio::time::timeout;
 
 use super::Rule;
 use super::connection::Shared;
+use super::counts::Stats;
 use super::rules::{RuleError, RuleStatus};
 use crate::clock::Timestamp;
 
-/// Largest request or answer line, but for the list of rules.
+/// Largest request line, and largest answer line but for the list of rules and the table of counts.
 pub const LARGEST: usize = 256 * 1024;
 /// A steering connection that says nothing for this long is closed.
 const IDLE: Duration = Duration::from_secs(60);
@@ -48,6 +49,12 @@ pub enum Request {
     List {},
     /// Asks how the gateway is.
     Status {},
+    /// Asks what passed, and what rules did to it.
+    Stats {
+        /// Count from the start afterwards.
+        #[serde(default)]
+        reset: bool,
+    },
 }
 
 /// What the gateway says.
@@ -66,6 +73,8 @@ pub enum Answer {
     },
     /// How the gateway is.
     Status(Status),
+    /// What passed, and what rules did to it.
+    Stats(Stats),
     /// Not done.
     Error {
         /// What kind of error.
@@ -171,6 +180,7 @@ fn act(shared: &Shared, request: Request) -> Answer {
             connections: shared.connections.load(Ordering::Relaxed),
             rules: shared.rules.list().len(),
         }),
+        Request::Stats { reset } => Answer::Stats(shared.counters.read(reset)),
     }
 }
 

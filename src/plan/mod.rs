@@ -109,6 +109,7 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
         }
     };
     planned.expiry = Some(opened.expiry());
+    plan.warnings.extend(opened.warnings().into_iter().map(|warning| format!("step '{}': {} {warning}", step.id, planned.name)));
     if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
         refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
     }

@@ -30,9 +30,15 @@ pub struct Ground {
 impl Ground {
     /// A gateway in front of `upstream`.
     pub fn new(upstream: SocketAddr) -> Self {
+        Self::with(upstream, None)
+    }
+
+    /// A gateway in front of `upstream` that passes requests to itself on to `endpoint`.
+    pub fn with(upstream: SocketAddr, endpoint: Option<SocketAddr>) -> Self {
+        let endpoint = endpoint.map(|endpoint| format!("http://{endpoint}").parse().unwrap());
         let directory = tempfile::tempdir().unwrap();
         let resolve = vec![Resolve::new("*.amazonaws.com", upstream), Resolve::new("plain.example.com", upstream)];
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket: directory.path().join("gateway.sock"), resolve };
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket: directory.path().join("gateway.sock"), resolve, endpoint };
         let gateway = Gateway::start(config).unwrap();
         let client = Client::new(gateway.socket());
         Self { gateway, client, directory }
@@ -55,6 +61,16 @@ impl Ground {
         let head = read_head(&mut stream).await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         stream
+    }
+
+    /// Puts a rule in force.
+    pub async fn put(&self, rule: Rule) {
+        assert!(self.client.put(&rule).await.unwrap());
+    }
+
+    /// How many connections and requests a rule has acted on.
+    pub async fn hit_count(&self, id: &str) -> u64 {
+        self.client.list().await.unwrap().iter().find(|status| status.rule.id == id).expect("the rule is in force").hits
     }
 
     /// Runs curl through the gateway: exit code and body.
@@ -92,6 +108,17 @@ pub fn rule(id: &str, effect: Effect) -> Rule {
         cut_existing: false,
         deadline: soon(60_000),
     }
+}
+
+/// A plain GET through the proxy.
+pub fn get(host: &str) -> String {
+    format!("GET http://{host}/ HTTP/1.1\r\nHost: {host}\r\n\r\n")
+}
+
+/// Sends a request on a kept connection and reads its answer.
+pub async fn exchange(stream: &mut TcpStream, request: &str) -> (String, String) {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    read_response(stream).await
 }
 
 /// An instant so many milliseconds from now.

@@ -1,9 +1,13 @@
-//! The egress gateway on real sockets: what passes, what fails, how rules come and go, and the contract of the two kinds that use it.
+//! The egress gateway on real sockets: what passes, what fails, what is slow, what is counted, how rules come and go, and the contract
+//! of every kind that uses it.
 
 // Clippy takes only functions marked as tests for tests; what they share is not.
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod counts;
+mod effects;
+mod endpoint;
 mod ground;
 mod passing;
 mod rules;

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::ground::*;
 
 fn start(socket: &Path) -> std::io::Result<Gateway> {
-    Gateway::start(Config { listen: "127.0.0.1:0".parse().unwrap(), socket: socket.to_owned(), resolve: vec![] })
+    Gateway::start(Config { listen: "127.0.0.1:0".parse().unwrap(), socket: socket.to_owned(), resolve: vec![], endpoint: None })
 }
 
 fn refused(error: ClientError) -> ErrorCode {

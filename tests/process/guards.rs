@@ -44,13 +44,13 @@ fn a_freeze_refuses_and_names_the_next_permitted_instant() {
 fn kinds_that_are_not_built_yet_validate_and_plan_refuses_them_by_name() {
     let bench = Bench::new();
     let env = environment(&bench, "");
-    let text = std::fs::read_to_string(&env).unwrap().replace("- gatewayBlackhole", "- gatewayLatency\n    - gatewayBlackhole");
+    let text = std::fs::read_to_string(&env).unwrap().replace("- gatewayBlackhole", "- gatewayDns\n    - gatewayBlackhole");
     std::fs::write(&env, text).unwrap();
     let fault =
-        drill(&bench, "{gatewayBlackhole: {gateway: edge, services: [\"*\"]}}", "{gatewayLatency: {gateway: edge, services: [\"*\"], delay: 1s}}");
+        drill(&bench, "{gatewayBlackhole: {gateway: edge, services: [\"*\"]}}", "{gatewayDns: {gateway: edge, services: [\"*\"], answer: NODATA}}");
     let valid = bench.done(&["validate", &fault, "--env", &env]);
     assert_eq!(valid.code, Some(0), "{valid:?}");
-    refused(&bench, "plan", &fault, &env, "gatewayLatency");
+    refused(&bench, "plan", &fault, &env, "gatewayDns");
     refused(&bench, "plan", &fault, &env, "not built yet");
     let probe = drill(
         &bench,

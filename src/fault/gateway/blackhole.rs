@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::params::Existing;
-use super::rule::{self, Flavor, Scope, Seen};
+use super::rule::{self, Flavor, Scope};
+use super::trial::{Seen, Trial};
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::fault::definition::Definition;
@@ -61,7 +63,7 @@ impl Definition for GatewayBlackhole {
     }
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
-        rule::open(&FLAVOR, Effect::Blackhole, self.scope(), places, drill, step)
+        rule::open(&FLAVOR, Ok(Effect::Blackhole), self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {
@@ -77,11 +79,14 @@ impl Definition for GatewayBlackhole {
 const HANGS: Duration = Duration::from_secs(1);
 
 /// A client sees nothing at all for as long as it looks.
-static FLAVOR: Flavor = Flavor { name: "gatewayBlackhole", owns: |effect| matches!(effect, Effect::Blackhole), watch: HANGS, bites };
+static FLAVOR: Flavor = Flavor { name: "gatewayBlackhole", owns: |effect| matches!(effect, Effect::Blackhole), warning: None, bites };
 
-fn bites(seen: &Seen) -> Result<(), String> {
-    match seen {
-        Seen::Nothing => Ok(()),
-        other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
+fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
+    async {
+        match trial.tunnel(HANGS).await?.seen {
+            Seen::Nothing => Ok(()),
+            other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
+        }
     }
+    .boxed()
 }

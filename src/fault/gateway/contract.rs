@@ -34,6 +34,7 @@ impl Ground {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             socket: directory.path().join("gateway.sock"),
             resolve: vec![format!("*.amazonaws.com={upstream}").parse().unwrap()],
+            endpoint: None,
         };
         let gateway = Gateway::start(config).unwrap();
         let connection = GatewayConnection { socket: Some(gateway.socket().display().to_string()), ..GatewayConnection::default() };

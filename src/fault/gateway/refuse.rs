@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::params::Existing;
-use super::rule::{self, Flavor, Scope, Seen};
+use super::rule::{self, Flavor, Scope};
+use super::trial::{Seen, Trial};
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::fault::definition::Definition;
@@ -61,7 +63,7 @@ impl Definition for GatewayRefuse {
     }
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
-        rule::open(&FLAVOR, Effect::Refuse, self.scope(), places, drill, step)
+        rule::open(&FLAVOR, Ok(Effect::Refuse), self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {
@@ -74,11 +76,14 @@ impl Definition for GatewayRefuse {
 }
 
 /// The connection to the gateway is reset as soon as the client has said where it wants to go.
-static FLAVOR: Flavor = Flavor { name: "gatewayRefuse", owns: |effect| matches!(effect, Effect::Refuse), watch: Duration::from_secs(5), bites };
+static FLAVOR: Flavor = Flavor { name: "gatewayRefuse", owns: |effect| matches!(effect, Effect::Refuse), warning: None, bites };
 
-fn bites(seen: &Seen) -> Result<(), String> {
-    match seen {
-        Seen::Reset => Ok(()),
-        other => Err(format!("a new connection should be reset, but {other}")),
+fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
+    async {
+        match trial.tunnel(Duration::from_secs(5)).await?.seen {
+            Seen::Reset => Ok(()),
+            other => Err(format!("a new connection should be reset, but {other}")),
+        }
     }
+    .boxed()
 }

@@ -1,18 +1,14 @@
 //! What the gateway kinds share: a rule of one gateway is the target, its absence is the prior state, its deadline is its own expiry.
 
-use std::fmt;
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
+use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
+use super::trial::Trial;
 use crate::clock::Timestamp;
 use crate::drill::about::Permissions;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
@@ -24,9 +20,6 @@ use crate::gateway::client::{Client, ClientError};
 use crate::gateway::rules::RuleStatus;
 use crate::gateway::steering::ErrorCode;
 use crate::gateway::{Effect, Rule};
-
-/// Services whose host names [`Kind::bite`] tries for a rule about all of them.
-const SAMPLE: &str = "sts";
 
 /// The longest that putting a rule in force should take: it is in memory at once.
 pub const LIMIT: Duration = Duration::from_secs(60);
@@ -47,34 +40,10 @@ pub struct Flavor {
     pub name: &'static str,
     /// Whether a rule with this effect is of this kind.
     pub owns: fn(&Effect) -> bool,
-    /// How long [`Kind::bite`] watches a new connection.
-    pub watch: Duration,
-    /// Whether this is what a client sees while the rule is in force; else a sentence.
-    pub bites: fn(&Seen) -> Result<(), String>,
-}
-
-/// What a client sees that asks the gateway for a tunnel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
-    /// Neither an answer nor an end for as long as it watched.
-    Nothing,
-    /// The connection was reset.
-    Reset,
-    /// The connection was closed without a word.
-    Closed,
-    /// The gateway answered: its first line.
-    Answer(String),
-}
-
-impl fmt::Display for Seen {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Nothing => f.write_str("nothing came back"),
-            Self::Reset => f.write_str("it was reset"),
-            Self::Closed => f.write_str("it was closed"),
-            Self::Answer(line) => write!(f, "the gateway answered '{line}'"),
-        }
-    }
+    /// What people should know before they run it.
+    pub warning: Option<&'static str>,
+    /// Whether a client in front of the gateway sees the rule act; else a sentence. That the gateway counted a hit meanwhile is looked at as well.
+    pub bites: for<'a> fn(&'a Trial) -> BoxFuture<'a, Result<(), String>>,
 }
 
 /// What a step asks for.
@@ -82,8 +51,8 @@ impl fmt::Display for Seen {
 pub struct Wanted {
     /// Step id.
     pub step: String,
-    /// What the rule does.
-    pub effect: Effect,
+    /// What the rule does; or why there can be no such rule.
+    pub effect: Result<Effect, String>,
     /// AWS service names, or `*`.
     pub services: Vec<String>,
     /// AWS region.
@@ -164,6 +133,10 @@ impl Kind for GatewayRule {
         Duration::ZERO
     }
 
+    fn warnings(&self) -> Vec<String> {
+        self.flavor.warning.iter().map(|warning| (*warning).to_owned()).collect()
+    }
+
     async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError> {
         let wanted = self.wanted()?;
         check(wanted).map_err(KindError::Refused)?;
@@ -179,7 +152,7 @@ impl Kind for GatewayRule {
             id: target.id.clone(),
             run: run.to_owned(),
             step: wanted.step.clone(),
-            effect: wanted.effect,
+            effect: wanted.effect.clone().map_err(KindError::Refused)?,
             services: wanted.services.clone(),
             region: wanted.region.clone(),
             cut_existing: wanted.cut_existing,
@@ -249,7 +222,7 @@ impl Kind for GatewayRule {
 }
 
 impl GatewayRule {
-    /// Opens a connection through the proxy that the rule must hit, and looks at both ends: what the client sees, and what the gateway counted.
+    /// Does through the proxy what the rule must act on, and looks at both ends: what the client sees, and what the gateway counted.
     async fn look(&self, record: &Record) -> Result<(), String> {
         let ours = Self::rule(record).map_err(|error| error.to_string())?;
         let not_there = || format!("rule '{}' is not in force", ours.id);
@@ -258,11 +231,8 @@ impl GatewayRule {
             return Err(format!("rule '{}' is not as firedrill put it", ours.id));
         }
         let status = self.client.status().await.map_err(|error| error.to_string())?;
-        let host = sample_host(&ours).ok_or_else(|| format!("no host name is known that the rule must hit in {}", ours.region))?;
-        let seen = ask_for_tunnel(reachable(status.listen), &host, self.flavor.watch)
-            .await
-            .map_err(|error| format!("cannot connect to the gateway: {error}"))?;
-        (self.flavor.bites)(&seen).map_err(|why| format!("{host}: {why}"))?;
+        let trial = Trial::of(&ours, status.listen)?;
+        (self.flavor.bites)(&trial).await.map_err(|why| format!("{}: {why}", trial.host))?;
         let after = self.find(&ours.id).await.map_err(|error| error.to_string())?.ok_or_else(not_there)?;
         if after.hits <= before.hits {
             return Err(format!("the gateway counted no hit of rule '{}'", ours.id));
@@ -306,7 +276,7 @@ pub struct Scope<'a> {
 /// The kind for a step.
 pub fn open(
     flavor: &'static Flavor,
-    effect: Effect,
+    effect: Result<Effect, String>,
     scope: Scope<'_>,
     places: &EnvironmentSpec,
     drill: &DrillSpec,
@@ -349,6 +319,9 @@ fn place(places: &EnvironmentSpec, name: &str) -> Result<Invert, KindError> {
 
 /// A service or region that no host is ever read as would make a rule without effect.
 fn check(wanted: &Wanted) -> Result<(), String> {
+    if let Err(why) = &wanted.effect {
+        return Err(why.clone());
+    }
     if !aws_host::is_region(&wanted.region) {
         return Err(format!("'{}' is not an AWS region", wanted.region));
     }
@@ -361,43 +334,6 @@ fn check(wanted: &Wanted) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A host that the rule must hit.
-fn sample_host(rule: &Rule) -> Option<String> {
-    let names = rule.services.iter().map(|service| if service == "*" { SAMPLE } else { service.as_str() });
-    names.filter_map(|service| aws_host::endpoint(service, &rule.region)).find(|host| aws_host::classify(host).is_some_and(|host| rule.covers(&host)))
-}
-
-/// The address to connect to for a gateway that may listen on all of them.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
-}
-
-async fn ask_for_tunnel(proxy: SocketAddr, host: &str, watch: Duration) -> io::Result<Seen> {
-    let connect = timeout(Duration::from_secs(2), TcpStream::connect(proxy));
-    let mut stream = connect.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    let ask = format!("CONNECT {host}:443 HTTP/1.1\r\nHost: {host}:443\r\n\r\n");
-    let mut said = [0; 128];
-    let exchange = async {
-        stream.write_all(ask.as_bytes()).await?;
-        stream.read(&mut said).await
-    };
-    match timeout(watch, exchange).await {
-        Err(_) => Ok(Seen::Nothing),
-        Ok(Ok(0)) => Ok(Seen::Closed),
-        Ok(Ok(count)) => {
-            let text = String::from_utf8_lossy(&said[..count]);
-            Ok(Seen::Answer(text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).collect()))
-        }
-        Ok(Err(error)) if matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => Ok(Seen::Reset),
-        Ok(Err(error)) => Err(error),
-    }
 }
 
 fn kind_error(error: ClientError) -> KindError {

@@ -5,6 +5,7 @@
 //! | `recognise` | request to service × region × operation × protocol |
 //! | `answer` | error × call to code, status and message |
 //! | `document` | these in the protocol's form |
+//! | `sample` | operation to a request for it |
 //! | `models`, `models.txt` | the service models of AWS, as far as the others need them; written by `scripts/aws-models` |
 
 use schemars::JsonSchema;
@@ -14,9 +15,11 @@ mod answer;
 mod document;
 mod models;
 mod recognise;
+mod sample;
 
 pub use document::document;
 pub use recognise::{recognise, wants_body};
+pub use sample::{Sample, sample};
 
 /// The wire protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
