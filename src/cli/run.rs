@@ -25,7 +25,7 @@ pub struct Run {
     /// Drill file, or FILE#name
     pub drill: PathBuf,
 
-    /// Where it runs: FILE, FILE#name, or sandbox[:no-failover|:deaf-probe], which is started in this command
+    /// Where it runs: FILE, FILE#name, or sandbox[:VARIANT] (docs/sandbox.md), which is started in this command
     #[arg(long, value_name = "ENV")]
     pub env: String,
 
@@ -91,7 +91,17 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     telling.finish().await;
     match outcome {
         Err(defect) => (defective(context, journal.as_ref(), &run, &defect.to_string()).await, opened),
-        Ok(Ok(outcome)) => (conclude(context, &outcome, &dir), opened),
+        Ok(Ok(outcome)) => {
+            let exit = conclude(context, &outcome, &dir);
+            if opened.embedded() && !outcome.in_place.is_empty() {
+                warn(&format!(
+                    "the embedded sandbox ends with this command, and what is in place with it; close the record with: {}",
+                    command(context, &format!("abandon {run}"))
+                ));
+                warn("to finish such an undo later, let the sandbox be a process of its own: `firedrill sandbox --write-env FILE`");
+            }
+            (exit, opened)
+        }
         Ok(Err(error)) => {
             warn("nothing was touched");
             (fail(Exit::Refused, error), opened)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::environment::load_environment;
+use super::listing::command;
 use super::resume::world;
 use super::session::{Telling, conclude, listen, report_dir, say, warn};
 use super::{Context, fail, fail_journal};
@@ -105,7 +106,13 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         let where_ = (environment.metadata.name.clone(), environment.spec.clone());
         let outcome = recovery::sweep(world.clone(), leftover, drill.clone(), where_, controlled, telling.sinks.clone()).await;
         telling.finish().await;
-        let exit = conclude(context, &outcome?, &report_dir(args.report_dir.as_deref(), journal.dir(), &run));
+        let outcome = outcome?;
+        let exit = conclude(context, &outcome, &report_dir(args.report_dir.as_deref(), journal.dir(), &run));
+        if args.drill.is_none() && outcome.in_place.iter().any(|record| record.action) {
+            // Without the gate nobody can say that traffic may return.
+            let again = format!("sweep --env {} --drill FILE --apply", args.env);
+            warn(&format!("actions stay; with the drill that made them, whose regionHealthy gates fail-back: {}", command(context, &again)));
+        }
         // An undone run is what was asked for: only what is left, or someone else's, is news.
         worst = match (worst, exit) {
             (_, Exit::StillInPlace) | (Exit::StillInPlace, _) => Exit::StillInPlace,

@@ -92,7 +92,7 @@ impl Variant {
             // Late, and still early enough to be seen to be stable before the shipped drill ends.
             Self::SlowFailover => Behaviour { failover: Some(millis(9500, 10_000)), ..default },
             // Longer than a fail-over takes: what was written in the last seconds before the failure has not arrived when it is over.
-            Self::Lossy => Behaviour { replication_lag: millis(8000, 8100), one_writer: true, ..default },
+            Self::Lossy => Behaviour { replication_lag: millis(6000, 6100), one_writer: true, ..default },
             Self::Blind => Behaviour { alert_on: "region_up", ..default },
             Self::SickRegion => Behaviour { sick_after: Some(Duration::from_secs(1)), ..default },
             Self::NoCredentialCache => Behaviour { credential_cache: false, ..default },

@@ -29,13 +29,27 @@ impl Bench {
         Self::with_undo_by("60s")
     }
 
+    /// With a variant of the sandbox.
+    pub fn of(variant: &str) -> Self {
+        Self::with(variant, "60s")
+    }
+
     pub fn with_undo_by(undo_by: &str) -> Self {
+        Self::with("default", undo_by)
+    }
+
+    fn with(variant: &str, undo_by: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let drill = include_str!("short.yaml").replace("UNDO_BY", undo_by);
         std::fs::write(dir.path().join("short.yaml"), drill).unwrap();
         std::fs::create_dir(dir.path().join("sandbox")).unwrap();
         let mut sandbox = firedrill();
-        sandbox.args(["sandbox", "--write-env"]).arg(dir.path().join("env.yaml")).arg("--dir").arg(dir.path().join("sandbox"));
+        sandbox
+            .args(["sandbox", "--write-env"])
+            .arg(dir.path().join("env.yaml"))
+            .arg("--dir")
+            .arg(dir.path().join("sandbox"))
+            .args(["--variant", variant]);
         let mut sandbox = sandbox.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(sandbox.stdout.take().unwrap()).lines();
         let gateway = loop {
@@ -71,8 +85,11 @@ impl Bench {
     }
 
     pub fn run_with(&self, change: impl FnOnce(&mut Command) -> &mut Command) -> Running {
-        let drill = self.path("short.yaml").display().to_string();
-        let mut command = self.command(&["run", &drill, "--env", &self.env()]);
+        self.run_drill(&self.path("short.yaml").display().to_string(), change)
+    }
+
+    pub fn run_drill(&self, drill: &str, change: impl FnOnce(&mut Command) -> &mut Command) -> Running {
+        let mut command = self.command(&["run", drill, "--env", &self.env()]);
         Running::start(change(command.stdout(Stdio::piped()).stderr(Stdio::piped())))
     }
 
@@ -83,6 +100,38 @@ impl Bench {
             .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "2", "-x", &format!("http://{}", self.gateway), url])
             .output();
         String::from_utf8(curl.expect("curl is installed").stdout).unwrap()
+    }
+
+    fn endpoint(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.path("env.yaml")).unwrap();
+        let environment: firedrill::drill::spec::Environment = serde_saphyr::from_str(&text).unwrap();
+        environment.spec.endpoints[name].clone()
+    }
+
+    fn curl(args: &[&str]) -> String {
+        let output = Command::new("curl").args(["-sS", "--fail", "--max-time", "10"]).args(args).output().expect("curl is installed");
+        assert!(output.status.success(), "{args:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the edge says of itself.
+    pub fn edge(&self) -> serde_json::Value {
+        serde_json::from_str(&Self::curl(&[&format!("{}/weights", self.endpoint("edge"))])).unwrap()
+    }
+
+    /// A person sets the edge's weights, whatever they are.
+    pub fn set_weights(&self, body: &serde_json::Value) {
+        Self::curl(&["-X", "PUT", "-H", "If-Match: *", "-d", &body.to_string(), &format!("{}/weights", self.endpoint("edge"))]);
+    }
+
+    pub fn post(&self, endpoint: &str, path: &str) {
+        Self::curl(&["-X", "POST", &format!("{}{path}", self.endpoint(endpoint))]);
+    }
+
+    /// The stream of the run that was told to write its report beside the sandbox.
+    pub fn events(&self) -> Vec<serde_json::Value> {
+        let text = std::fs::read_to_string(self.path("report").join("events.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     pub fn done(&self, args: &[&str]) -> Done {

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod failback;
 mod guards;
 mod signals;
+mod variants;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -12,7 +14,8 @@ use std::time::{Duration, Instant};
 use bench::{BOUND, Bench, Done, firedrill, pid};
 use rustix::process::{Signal, kill_process};
 
-const DRILL: &str = "drills/sandbox/evacuate-us-east-1.yaml";
+/// The first drill.
+pub const DRILL: &str = "drills/sandbox/evacuate-us-east-1.yaml";
 
 fn embedded(variant: &str) -> (Done, tempfile::TempDir) {
     let state = tempfile::tempdir().unwrap();
@@ -257,11 +260,13 @@ fn reported_recovery_is_inside_its_error_bar_of_the_truth_in_twenty_runs_of_twen
     }
 }
 
-fn instant(value: &serde_json::Value) -> f64 {
+/// Seconds since 1970.
+pub fn instant(value: &serde_json::Value) -> f64 {
     chrono::DateTime::parse_from_rfc3339(value.as_str().unwrap()).unwrap().timestamp_micros() as f64 / 1e6
 }
 
-fn moments(bench: &Bench, kind: &str) -> Vec<f64> {
+/// When things of this kind happened, by the sandbox's own record.
+pub fn moments(bench: &Bench, kind: &str) -> Vec<f64> {
     let text = std::fs::read_to_string(bench.path("sandbox").join("truth.jsonl")).unwrap();
     let all = text.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     all.filter(|moment| moment.to_string().contains(&format!("\"{kind}\""))).map(|moment| instant(&moment["at"])).collect()

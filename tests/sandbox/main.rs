@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod edge_shift;
+mod variants;
+
 use std::path::Path;
 use std::time::Duration;
 
