@@ -156,7 +156,8 @@ fn violations(page: &Path, scheme: &str) -> Vec<String> {
     let said: serde_json::Value = serde_json::from_str(&said).unwrap();
     assert_eq!(said[0], scheme == "dark", "the browser took the other scheme");
     let one = |found: &serde_json::Value| {
-        let nodes: Vec<String> = found["nodes"].as_array().unwrap().iter().map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
+        let nodes: Vec<String> =
+            found["nodes"].as_array().unwrap().iter().map(|node| format!("{} {}", node["target"], node["failureSummary"])).collect();
         format!("{} ({}): {}", found["id"].as_str().unwrap(), found["help"].as_str().unwrap(), nodes.join("; "))
     };
     said[1].as_array().unwrap().iter().map(one).collect()
@@ -186,11 +187,9 @@ fn axe_finds_nothing_wrong_with_any_report_light_or_dark() {
 fn axe_would_see_poor_contrast_a_missing_language_and_a_skipped_heading() {
     let good = page("axe-teeth", &stream(Going::Well));
     let html = fs::read_to_string(&good).unwrap();
-    for (rule, from, to) in [
-        ("color-contrast", "--soft: #59616e", "--soft: #b0b6be"),
-        ("html-has-lang", "<html lang=\"en\">", "<html>"),
-        ("heading-order", "<h2", "<h4"),
-    ] {
+    for (rule, from, to) in
+        [("color-contrast", "--soft: #59616e", "--soft: #b0b6be"), ("html-has-lang", "<html lang=\"en\">", "<html>"), ("heading-order", "<h2", "<h4")]
+    {
         let spoiled = html.replace(from, to).replace(&from.replace("<h", "</h"), &to.replace("<h", "</h"));
         assert_ne!(spoiled, html, "{from}");
         let page = good.with_file_name(format!("axe-teeth-{rule}.html"));

@@ -128,7 +128,10 @@ fn in_effect(story: &Story) -> TestCase {
         // After undo began it was to go away.
         let before = |at: &crate::clock::Timestamp| story.undo_began().is_none_or(|began| *at < began);
         problems.extend(
-            step.lost.iter().filter(|(at, ..)| before(at)).map(|(_, target, why)| format!("fault '{id}' was removed from {target} by someone else: {why}")),
+            step.lost
+                .iter()
+                .filter(|(at, ..)| before(at))
+                .map(|(_, target, why)| format!("fault '{id}' was removed from {target} by someone else: {why}")),
         );
     }
     let status = if faults().all(|step| step.sent.is_none()) {

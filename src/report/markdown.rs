@@ -141,7 +141,8 @@ fn objectives(out: &mut String, card: &Scorecard) {
 fn clocks(out: &mut String, card: &Scorecard) {
     let Some(t0) = card.t0 else { return };
     let figure = |figure: Option<Figure>| figure.map_or("–".to_owned(), |it| it.to_string());
-    let lost = card.clocks.lose.map_or("–".into(), |loss| if loss.count == 0 { "none".into() } else { format!("{} ({} writes)", loss.age, loss.count) });
+    let lost =
+        card.clocks.lose.map_or("–".into(), |loss| if loss.count == 0 { "none".into() } else { format!("{} ({} writes)", loss.age, loss.count) });
     line(out, "## Clocks");
     line(
         out,
@@ -153,7 +154,13 @@ fn clocks(out: &mut String, card: &Scorecard) {
             figure(card.clocks.fail_back),
         ),
     );
-    line(out, &format!("From T0, {}; fail back from the beginning of undo. ± is the error bar, and a target is met only with it.", words::instant(t0.early)));
+    line(
+        out,
+        &format!(
+            "From T0, {}; fail back from the beginning of undo. ± is the error bar, and a target is met only with it.",
+            words::instant(t0.early)
+        ),
+    );
 }
 
 fn faults(out: &mut String, story: &Story) {
@@ -166,7 +173,15 @@ fn faults(out: &mut String, story: &Story) {
     for step in steps.iter().take(ROWS) {
         let phases: Vec<Phase> = story.targets.iter().filter(|target| target.step == step.info.id).map(|target| target.phase()).collect();
         let kind = if step.info.kind == StepKind::Action { " (action)" } else { "" };
-        let _ = writeln!(table, "| {} | {}{kind} | {} | {} | {} |", cell(&step.info.id), cell(&step.info.name), effect(step), phases.len(), undone(&phases));
+        let _ = writeln!(
+            table,
+            "| {} | {}{kind} | {} | {} | {} |",
+            cell(&step.info.id),
+            cell(&step.info.name),
+            effect(step),
+            phases.len(),
+            undone(&phases)
+        );
     }
     line(out, table.trim_end());
     more(out, steps.len());
@@ -221,9 +236,8 @@ fn timeline(out: &mut String, story: &Story) {
     }));
     moments.extend(story.undo.iter().map(|(at, hurried)| (*at, if *hurried { "undo, hurried" } else { "undo" }.into())));
     moments.extend(story.lifted.as_ref().map(|(at, left)| (*at, if left.is_empty() { "faults lifted" } else { "faults NOT all lifted" }.into())));
-    moments.extend(
-        story.region_healthy.as_ref().map(|(at, healthy, _)| (*at, if *healthy { "region healthy" } else { "region NOT healthy" }.into())),
-    );
+    moments
+        .extend(story.region_healthy.as_ref().map(|(at, healthy, _)| (*at, if *healthy { "region healthy" } else { "region NOT healthy" }.into())));
     moments.extend(story.undone.as_ref().map(|it| (it.at, "undo ended".into())));
     moments.sort_by_key(|(at, _)| *at);
     let zero = story.zero();

@@ -84,7 +84,8 @@ impl<T: FnMut(RunEvent, &str)> Decoder<'_, T> {
         let wrong = |error: serde_json::Error| damaged(self.path, format!("event {seq} of run {run}: {error}"));
         let version: Version = serde_json::from_str(body).map_err(wrong)?;
         if version.v > EVENT_VERSION {
-            let newer = format!("event {seq} of run {run} was written by a newer firedrill (version {}; this build knows {EVENT_VERSION})", version.v);
+            let newer =
+                format!("event {seq} of run {run} was written by a newer firedrill (version {}; this build knows {EVENT_VERSION})", version.v);
             return Err(JournalError::Unreadable(format!("{}: {newer}; use that build", self.path.display())));
         }
         serde_json::from_str(body).map_err(wrong)

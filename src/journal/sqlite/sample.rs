@@ -108,7 +108,8 @@ impl<'t> Rest<'t, '_> {
         self.skip(b"\"")?;
         let (text, rest) = self.text.split_at_checked(INSTANT)?;
         let two = |at: usize| Some(10 * digit(text[at])? + digit(text[at + 1])?);
-        let fits = text[4] == b'-' && text[7] == b'-' && text[10] == b'T' && text[13] == b':' && text[16] == b':' && text[19] == b'.' && text[26] == b'Z';
+        let fits =
+            text[4] == b'-' && text[7] == b'-' && text[10] == b'T' && text[13] == b':' && text[16] == b':' && text[19] == b'.' && text[26] == b'Z';
         let (hour, minute, second) = (two(11)?, two(14)?, two(17)?);
         // A leap second is left to the general reader.
         if !fits || hour > 23 || minute > 59 || second > 59 {

@@ -17,7 +17,7 @@ pub fn run(data: &[u8]) {
         kept::<RunHeader>(line);
         kept::<RunEnd>(line);
         if let Some(record) = kept::<Record>(line) {
-            record.phase.is_closed();
+            let _ = record.phase.is_closed();
         }
         events.extend(kept::<RunEvent>(line));
     }
@@ -37,10 +37,9 @@ pub fn run(data: &[u8]) {
         teller.tick(event.at);
     }
     let begun = events.iter().any(|event| matches!(event.body, Event::RunStarted(_)));
-    for format in Format::ALL {
-        let told = format.render(&events, &card);
-        assert!(told.is_ok() || !begun, "no report: {told:?}");
-    }
+    // One format for each input: rendering is most of the time.
+    let told = Format::ALL[data.len() % Format::ALL.len()].render(&events, &card);
+    assert!(told.is_ok() || !begun, "no report: {told:?}");
 }
 
 fn kept<T: serde::Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(line: &[u8]) -> Option<T> {
