@@ -43,22 +43,10 @@ impl Refusal {
 pub(super) async fn read(wire: &mut Wire, patience: Duration) -> io::Result<Result<Option<First>, Refusal>> {
     let mut data = BytesMut::with_capacity(4096);
     let arrive = async {
-        let mut seen = 0_usize;
+        let mut seen = 0;
         loop {
-            if data.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
-                return Ok::<_, io::Error>(Some(Refusal::new(
-                    400,
-                    "this is not HTTP; this port is a plain-text HTTP proxy (use it as http://HOST:PORT)",
-                )));
-            }
-            // What was looked at before is not looked at again, but for an empty line that was cut in two.
-            let from = seen.saturating_sub(3);
-            seen = data.len();
-            if let Some(end) = end_of_head(&data[from..]).map(|end| from + end) {
-                return if end > LARGEST { Ok(Some(too_large())) } else { Ok(None) };
-            }
-            if data.len() > LARGEST {
-                return Ok(Some(too_large()));
+            if let Some(head) = arrived(&data, &mut seen) {
+                return Ok::<_, io::Error>(head.err());
             }
             if wire.read_buf(&mut data).await? == 0 {
                 return if data.is_empty() {
@@ -79,6 +67,34 @@ pub(super) async fn read(wire: &mut Wire, patience: Duration) -> io::Result<Resu
         Some(refusal) => Ok(Err(refusal)),
         None => Ok(understand(data.freeze()).map(Some)),
     }
+}
+
+/// Whether the head is complete, or can already be refused; `None`: more must arrive. `seen` is how much was looked at before.
+fn arrived(data: &[u8], seen: &mut usize) -> Option<Result<(), Refusal>> {
+    if data.first().is_some_and(|byte| !byte.is_ascii_graphic()) {
+        return Some(Err(Refusal::new(400, "this is not HTTP; this port is a plain-text HTTP proxy (use it as http://HOST:PORT)")));
+    }
+    // What was looked at before is not looked at again, but for an empty line that was cut in two.
+    let from = seen.saturating_sub(3);
+    *seen = data.len();
+    match end_of_head(&data[from..]) {
+        Some(end) if from + end > LARGEST => Some(Err(too_large())),
+        Some(_) => Some(Ok(())),
+        None if data.len() > LARGEST => Some(Err(too_large())),
+        None => None,
+    }
+}
+
+/// The same decisions for bytes that arrive in the given pieces and then no more. `None`: the head is not complete.
+pub(super) fn first(pieces: &[&[u8]]) -> Option<Result<First, Refusal>> {
+    let (mut data, mut seen) = (BytesMut::new(), 0);
+    for piece in pieces {
+        data.extend_from_slice(piece);
+        if let Some(head) = arrived(&data, &mut seen) {
+            return Some(head.and_then(|()| understand(data.freeze())));
+        }
+    }
+    None
 }
 
 fn too_large() -> Refusal {

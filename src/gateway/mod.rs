@@ -43,6 +43,32 @@ mod stream;
 mod tunnel;
 mod valve;
 
+/// What the gateway does with the first head of a connection.
+#[doc(hidden)]
+#[derive(Debug, PartialEq, Eq)]
+pub enum FirstHead {
+    /// It waits for the rest.
+    Incomplete,
+    /// A tunnel to this host and port, and what came behind the head.
+    Tunnel(String, u16, bytes::Bytes),
+    /// A plain request, read from its beginning by the HTTP library.
+    Plain(bytes::Bytes),
+    /// It answers with this and closes.
+    Refused(Vec<u8>),
+}
+
+/// The gateway's request parser without a socket, for tests that feed it arbitrary bytes in arbitrary pieces (`tests/fuzz`).
+#[doc(hidden)]
+#[must_use]
+pub fn first_head(pieces: &[&[u8]]) -> FirstHead {
+    match head::first(pieces) {
+        None => FirstHead::Incomplete,
+        Some(Ok(head::First::Connect { host, port, early })) => FirstHead::Tunnel(host, port, early),
+        Some(Ok(head::First::Plain(all))) => FirstHead::Plain(all),
+        Some(Err(refusal)) => FirstHead::Refused(head::response(&refusal)),
+    }
+}
+
 /// A rule: what fails, for whom, until when. Rules live in memory only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
