@@ -121,18 +121,8 @@ impl Writer {
     /// Takes the next event.
     pub fn event(&mut self, event: &RunEvent) {
         self.account.take(event);
-        self.line(|out| serde_json::to_writer(out, event).map_err(io::Error::from));
-    }
-
-    /// Takes the next event, with its line of the stream as it was stored.
-    pub fn stored(&mut self, event: &RunEvent, line: &str) {
-        self.account.take(event);
-        self.line(|out| out.write_all(line.as_bytes()));
-    }
-
-    fn line(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
         if let Some(Ok(draft)) = &mut self.stream
-            && let Err(error) = write(&mut draft.out).and_then(|()| draft.out.write_all(b"\n"))
+            && let Err(error) = jsonl::line(&mut draft.out, event)
         {
             self.stream = Some(Err(error));
         }
