@@ -692,3 +692,127 @@ async fn the_report_command_names_what_it_cannot_do() {
     assert!(String::from_utf8_lossy(&blocked.stderr).contains("cannot write file/below/report.html"));
     assert!(String::from_utf8_lossy(&blocked.stdout).starts_with("PASSED"), "the summary is told all the same");
 }
+
+/// A stored report of the rehearsal, for comparing.
+fn stored(dir: &Path, name: &str, events: &[RunEvent]) {
+    fs::write(dir.join(name), json::render(events, &score::evaluate(events)).unwrap()).unwrap();
+}
+
+fn compared(dir: &Path, a: &str, b: &str) -> (Option<i32>, String) {
+    let output = firedrill(dir, &["compare", a, b]);
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn compare_says_better_same_or_worse_with_an_exit_code_for_pipelines() {
+    let state = journal_of(&stream(Going::Well)).await;
+    let dir = state.path();
+    stored(dir, "well.json", &stream(Going::Well));
+    stored(dir, "missed.json", &stream(Going::NoFailover));
+    stored(dir, "deaf.json", &stream(Going::Deaf));
+    // A stored run is compared with a report of itself: everything is the same.
+    let (code, text) = compared(dir, "latest", "well.json");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("SAME") && !text.contains("WORSE") && !text.contains("better"), "{text}");
+    let (code, text) = compared(dir, "01KB2QXW", "missed.json");
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.starts_with("WORSE") && text.contains("'checkout' was met and is missed"), "{text}");
+    let (code, text) = compared(dir, "missed.json", "well.json");
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with("BETTER") && text.contains("'checkout' was missed and is met"), "{text}");
+    // What was not measured is neither better nor worse.
+    let (code, text) = compared(dir, "well.json", "deaf.json");
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("the second run is no measurement: inconclusive"), "{text}");
+    for (a, b, why) in [("well.json", "01ZZZZ", "no run '01ZZZZ'"), ("nothing.json", "latest", "no file 'nothing.json'"), ("browser", "latest", "'browser'")] {
+        let (code, text) = compared(dir, a, b);
+        assert_eq!(code, Some(2), "{text}");
+        assert!(text.contains(why), "{text}");
+    }
+    fs::write(dir.join("other.json"), "{\"format\": \"other/v9\"}").unwrap();
+    assert!(compared(dir, "other.json", "latest").1.contains("its format is 'other/v9'"));
+}
+
+#[test]
+fn compare_keeps_to_the_error_bars_and_to_what_is_comparable() {
+    let dir = tempfile::tempdir().unwrap();
+    let later = |by: i64| {
+        let mut events = stream(Going::Well);
+        // Orders recover later: one more bad reading for each half second.
+        for event in &mut events {
+            if let Event::Sample(sample) = &mut event.body
+                && sample.objective == "orders"
+                && (at(14.4)..at(14.4).plus(Duration::from_millis(by as u64))).contains(&sample.at)
+            {
+                sample.health = Health::Bad;
+            }
+        }
+        events.pop();
+        let card = score::evaluate(&events);
+        let end = Event::RunEnded { verdict: card.verdict, cleanliness: card.cleanliness, score: card.score, exit_code: 0, reason: card.reason };
+        let last = events.last().unwrap().clone();
+        events.push(RunEvent { seq: last.seq + 1, body: end, ..last });
+        events
+    };
+    stored(dir.path(), "a.json", &later(0));
+    stored(dir.path(), "half.json", &later(400));
+    stored(dir.path(), "two.json", &later(2000));
+    let (code, text) = compared(dir.path(), "a.json", "half.json");
+    assert_eq!(code, Some(0), "half a second is within two error bars of half a second: {text}");
+    assert!(text.lines().any(|line| line.trim_start().starts_with("recover") && line.contains("same +500 ms")), "{text}");
+    let (code, text) = compared(dir.path(), "a.json", "two.json");
+    assert_eq!(code, Some(3), "met, but slower by more than the error bars: {text}");
+    assert!(text.contains("'orders' recover: 4.4 s ± 528 ms before, 6.4 s ± 520 ms now"), "{text}");
+    let mut header = header();
+    header.drill_hash = "another".into();
+    stored(dir.path(), "drill.json", &stream_of(Going::Well, header.clone()));
+    header.environment_hash = "another".into();
+    stored(dir.path(), "both.json", &stream_of(Going::Well, header));
+    let (code, text) = compared(dir.path(), "a.json", "drill.json");
+    assert_eq!(code, Some(4), "{text}");
+    assert!(text.contains("the drill changed in between") && !text.contains("environment changed"), "{text}");
+    assert!(compared(dir.path(), "drill.json", "both.json").1.contains("the environment changed in between"));
+    let json = firedrill(dir.path(), &["compare", "a.json", "two.json", "--format", "json"]);
+    let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!((&value["outcome"], &value["objectives"][1]["clocks"][0]["change"]), (&"worse".into(), &"worse".into()));
+    assert_eq!(value["objectives"][1]["clocks"][0]["delta"], 2.0);
+}
+
+#[tokio::test]
+async fn history_shows_where_a_drill_is_heading() {
+    let state = tempfile::tempdir().unwrap();
+    fs::set_permissions(state.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let journal = Sqlite::open(state.path()).unwrap();
+    for (n, going) in [Going::NoFailover, Going::NoFailover, Going::Well].into_iter().enumerate() {
+        let run = format!("01KB2QXW8V5Z3M4N7P9R1S6T{n}D");
+        let events = stream_of(going, firedrill::event::RunStarted { run: run.clone(), ..header() });
+        let card = score::evaluate(&events);
+        let opened = RunHeader {
+            run: run.clone(),
+            drill: "evacuate-us-east-1".into(),
+            environment: "staging".into(),
+            drill_document: serde_json::json!({}),
+            environment_document: serde_json::json!({}),
+            started: at(n as f64 * 3600.0),
+        };
+        journal.open_run(&opened).await.unwrap();
+        journal.append(&run, &events).await.unwrap();
+        let end = firedrill::journal::RunEnd {
+            at: at(n as f64 * 3600.0 + 66.0),
+            verdict: card.verdict,
+            cleanliness: card.cleanliness,
+            score: card.score,
+            exit_code: card.exit().code(),
+        };
+        journal.close_run(&run, &end).await.unwrap();
+    }
+    drop(journal);
+    let output = firedrill(state.path(), &["history"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("evacuate-us-east-1 in staging, 3 comparable runs:"), "{text}");
+    assert!(text.contains("  score     ▅▅█  100.0, better (median 62.5)"), "{text}");
+    assert!(text.contains("  recovery  ××█  12.9 s ± 1 s, better"), "{text}");
+    let value: serde_json::Value = serde_json::from_slice(&firedrill(state.path(), &["history", "--format", "json"]).stdout).unwrap();
+    assert_eq!((&value["trends"][0]["score"], value["trends"][0]["runs"].as_array().unwrap().len()), (&"better".into(), 3));
+}

@@ -143,7 +143,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn take(&mut self, event: &RunEvent, _: &str) {
+    fn take(&mut self, event: &RunEvent) {
         self.scorer.take(event);
         self.began.get_or_insert(event.at);
         let at = if let Event::Sample(sample) = &event.body { event.at.max(sample.at) } else { event.at };
@@ -172,7 +172,8 @@ fn text(it: &Comparison) -> String {
     text.push('\n');
     let when = |side: &Side| side.began.utc().format("%Y-%m-%d %H:%M UTC").to_string();
     let score = |score: Option<f64>| score.map_or_else(|| "–".to_owned(), |score| format!("{score:.1}"));
-    let difference = it.scores[0].zip(it.scores[1]).map_or(String::new(), |(a, b)| format!("{:+.1}", b - a).replace('-', "\u{2212}"));
+    let moved = it.scores[0].zip(it.scores[1]).map(|(a, b)| b - a).filter(|moved| moved.abs() >= 0.05);
+    let difference = moved.map_or(String::new(), |moved| format!("{moved:+.1}").replace('-', "\u{2212}"));
     let row = |cells: [String; 4]| cells.map(|cell| plain(&cell)).to_vec();
     let mut rows = vec![
         row([String::new(), "FIRST".into(), "SECOND".into(), "CHANGE".into()]),

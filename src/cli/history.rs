@@ -8,23 +8,29 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::listing::{age, columns, plain, print};
+use super::compare::scored;
+use super::listing::{age, columns, plain, print, width};
 use crate::clock::Timestamp;
 use crate::event::{Cleanliness, Verdict};
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError, RunSummary};
+use crate::report::compare::SAME_SCORE;
+use crate::report::inert::clip;
+use trend::{Point, RUNS};
+
+mod trend;
 
 /// A pass older than this proves little about today (scoring.md).
 const STALE: Duration = Duration::from_secs(30 * 86_400);
-
-/// A change of the score by less than this is noise of the clocks.
-const SAME_SCORE: f64 = 0.5;
 
 /// List runs, newest first, each compared with the one before it
 ///
 /// A run is compared with the last run before it of the same drill in the same environment that was measured to its end. They are only comparable when
 /// neither the drill nor the environment has changed in between. A pass older than 30 days is marked as stale.
+///
+/// Below the list each drill in each environment has a trend: score and recovery of its comparable runs as a line, oldest first, and the latest against
+/// the median of the earlier ones. A recovery within its error bar of that median is "same". `firedrill compare` says more about two runs.
 #[derive(Debug, Args)]
 pub struct History {
     /// Only runs of this drill
@@ -99,32 +105,61 @@ struct Shown {
     /// Runs that `--limit` left out.
     left_out: usize,
     last_passes: Vec<LastPass>,
+    /// Where each drill in each environment is heading.
+    trends: Vec<trend::Trend>,
 }
 
 /// Runs the command.
 pub async fn run(context: &Context, args: History) -> Exit {
-    let past = match read(context, args.drill.as_deref()).await {
-        Ok(past) => past,
+    let (past, trends) = match read(context, &args).await {
+        Ok(found) => found,
         Err(error) => return super::fail_journal(&error),
     };
-    let shown = show(&past, args.limit, SystemTime::now().into());
+    let shown = Shown { trends, ..show(&past, args.limit, SystemTime::now().into()) };
     print(&match args.format {
         // Strings, numbers and lists only: it cannot fail.
         super::Format::Json => serde_json::to_string_pretty(&shown).unwrap_or_default() + "\n",
-        super::Format::Text => text(&shown, args.drill.as_deref()),
+        super::Format::Text => text(&shown, args.drill.as_deref(), width()),
     });
     Exit::Passed
 }
 
-async fn read(context: &Context, drill: Option<&str>) -> Result<Vec<Past>, JournalError> {
-    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else { return Ok(Vec::new()) };
+async fn read(context: &Context, args: &History) -> Result<(Vec<Past>, Vec<trend::Trend>), JournalError> {
+    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else { return Ok((Vec::new(), Vec::new())) };
     let mut past = Vec::new();
-    for summary in journal.runs().await?.into_iter().filter(|run| drill.is_none_or(|name| run.header.drill == name)) {
+    for summary in journal.runs().await?.into_iter().filter(|run| args.drill.as_deref().is_none_or(|name| run.header.drill == name)) {
         let started = journal.started(&summary.header.run).await?;
         let abandoned = journal.tombstone(&summary.header.run).await?.is_some();
         past.push(Past { hashes: started.map(|started| (started.drill_hash, started.environment_hash)), abandoned, summary });
     }
-    Ok(past)
+    let mut trends = Vec::new();
+    for runs in comparable(&past, args.limit) {
+        let mut points = Vec::new();
+        for (run, score) in &runs {
+            let (card, ..) = scored(&journal, run.summary.header.run.as_str()).await?;
+            points.push(Point::of(&run.summary.header.run, *score, &card));
+        }
+        let header = runs.last().map(|(run, _)| &run.summary.header);
+        trends.extend(header.and_then(|header| trend::Trend::of(&header.drill, &header.environment, points)));
+    }
+    Ok((past, trends))
+}
+
+/// Of each drill in each environment that is listed: its newest runs that can be compared with the newest measured one, oldest first, with their scores.
+fn comparable(past: &[Past], limit: usize) -> Vec<Vec<(&Past, f64)>> {
+    let conclusive = |run: &'_ Past| measured(run).filter(|(verdict, _)| *verdict != Verdict::Inconclusive).map(|(_, score)| score);
+    let name = |run: &Past| (run.summary.header.drill.clone(), run.summary.header.environment.clone());
+    let mut names: Vec<_> = past.iter().take(limit).map(name).collect();
+    names.sort();
+    names.dedup();
+    let of = |wanted: &(String, String)| {
+        let own = || past.iter().filter(|run| name(run) == *wanted).filter_map(|run| Some((run, conclusive(run)?)));
+        let hashes = own().next().and_then(|(run, _)| run.hashes.clone());
+        let mut runs: Vec<_> = own().filter(|(run, _)| hashes.is_some() && run.hashes == hashes).take(RUNS).collect();
+        runs.reverse();
+        runs
+    };
+    names.iter().map(of).filter(|runs| !runs.is_empty()).collect()
 }
 
 /// Newest first in, newest first out.
@@ -149,7 +184,7 @@ fn show(past: &[Past], limit: usize, now: Timestamp) -> Shown {
             stale: passed(run) && length > STALE,
         }
     });
-    Shown { runs: runs.collect(), left_out: past.len().saturating_sub(limit), last_passes: last_passes(past, now) }
+    Shown { runs: runs.collect(), left_out: past.len().saturating_sub(limit), last_passes: last_passes(past, now), trends: Vec::new() }
 }
 
 fn passed(run: &Past) -> bool {
@@ -202,23 +237,79 @@ fn last_passes(past: &[Past], now: Timestamp) -> Vec<LastPass> {
     shown.collect()
 }
 
-fn text(shown: &Shown, drill: Option<&str>) -> String {
+/// `width` is that of the terminal; none where it is a pipe or a file, which takes lines of any length.
+fn text(shown: &Shown, drill: Option<&str>, width: Option<usize>) -> String {
     if shown.runs.is_empty() && shown.left_out == 0 {
         return drill
             .map_or_else(|| "no run has been remembered yet\n".into(), |drill| format!("no run of drill '{}' has been remembered\n", plain(drill)));
     }
     let mut rows = vec![["RUN", "AGE", "DRILL", "ENVIRONMENT", "VERDICT", "LEFT", "SCORE", "SINCE THE LAST"].map(str::to_owned).to_vec()];
     rows.extend(shown.runs.iter().map(row));
-    let mut text = columns(&rows);
+    let mut text = match width {
+        Some(width) => fitted(rows, width),
+        None => columns(&rows),
+    };
     if shown.left_out > 0 {
         let _ = writeln!(text, "… and {} older; --limit shows more", shown.left_out);
     }
-    for pass in &shown.last_passes {
-        let stale = if pass.stale { ": STALE, rehearse again" } else { "" };
-        let length = age(Duration::from_secs(pass.age_seconds));
-        let _ = writeln!(text, "last pass of {} in {}: {length} ago{stale}", plain(&pass.drill), plain(&pass.environment));
+    for trend in &shown.trends {
+        let (drill, environment) = (plain(&trend.drill), plain(&trend.environment));
+        let runs = if trend.runs.len() == 1 { "1 run".into() } else { format!("{} comparable runs", trend.runs.len()) };
+        let _ = writeln!(text, "\n{drill} in {environment}, {runs}:");
+        for line in trend.lines() {
+            let _ = writeln!(text, "{line}");
+        }
+        for pass in shown.last_passes.iter().filter(|pass| pass.drill == trend.drill && pass.environment == trend.environment) {
+            let _ = writeln!(text, "  {}", last_pass(pass));
+        }
+    }
+    let told = |pass: &&LastPass| !shown.trends.iter().any(|trend| trend.drill == pass.drill && trend.environment == pass.environment);
+    for pass in shown.last_passes.iter().filter(told) {
+        let _ = writeln!(text, "{} in {}: {}", plain(&pass.drill), plain(&pass.environment), last_pass(pass));
     }
     text
+}
+
+fn last_pass(pass: &LastPass) -> String {
+    let stale = if pass.stale { ": STALE, rehearse again" } else { "" };
+    format!("last pass {} ago{stale}", age(Duration::from_secs(pass.age_seconds)))
+}
+
+/// The table in so many columns: ids as short as they stay unique, then names cut; the end of a line goes last.
+fn fitted(mut rows: Vec<Vec<String>>, width: usize) -> String {
+    const RUN: usize = 0;
+    const DRILL: usize = 2;
+    const ENVIRONMENT: usize = 3;
+    let widest = |rows: &[Vec<String>], column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let needed = |rows: &[Vec<String>]| (0..rows[0].len()).map(|column| widest(rows, column) + 2).sum::<usize>() - 2;
+    if needed(&rows) > width {
+        let ids: Vec<String> = rows[1..].iter().map(|row| row[RUN].clone()).collect();
+        let unique = |length: usize| {
+            let short: std::collections::BTreeSet<&str> = ids.iter().map(|id| id.get(..length).unwrap_or(id)).collect();
+            short.len() == ids.len()
+        };
+        let length = (8..26).find(|length| unique(*length)).unwrap_or(26);
+        rows[1..].iter_mut().for_each(|row| row[RUN] = clip_plain(&row[RUN], length));
+    }
+    let mut said = String::new();
+    let same = |rows: &[Vec<String>]| rows[1..].windows(2).all(|two| two[0][DRILL..=ENVIRONMENT] == two[1][DRILL..=ENVIRONMENT]);
+    if needed(&rows) > width && same(&rows) {
+        // Said once instead of in every line.
+        said = format!("{} in {}\n", rows[1][DRILL], rows[1][ENVIRONMENT]);
+        rows.iter_mut().for_each(|row| drop(row.drain(DRILL..=ENVIRONMENT)));
+    } else {
+        for (column, least) in [(ENVIRONMENT, 8), (DRILL, 10)] {
+            let over = needed(&rows).saturating_sub(width);
+            let room = widest(&rows, column).saturating_sub(over).max(least);
+            rows.iter_mut().for_each(|row| row[column] = clip(&row[column], room).into_owned());
+        }
+    }
+    said + &columns(&rows).lines().map(|line| clip(line, width).into_owned() + "\n").collect::<String>()
+}
+
+/// The beginning, without a sign that something was cut: a prefix is as good as the id.
+fn clip_plain(id: &str, length: usize) -> String {
+    id.chars().take(length).collect()
 }
 
 fn row(run: &ShownRun) -> Vec<String> {
@@ -324,7 +415,7 @@ mod tests {
         let stale = |day| show(&[at(day)], 9, Timestamp(100 * DAY));
         assert!(stale(69).runs[0].stale && stale(69).last_passes[0].stale);
         assert!(!stale(70).runs[0].stale && !stale(70).last_passes[0].stale);
-        assert!(text(&stale(69), None).contains("STALE"));
+        assert!(text(&stale(69), None, None).contains("STALE"));
     }
 
     #[test]
@@ -333,5 +424,46 @@ mod tests {
         let shown = show(&runs, 1, Timestamp(3 * DAY));
         assert_eq!(shown.runs[0].comparison, Trend::Improved { against: "a".into() });
         assert_eq!(shown.left_out, 1);
+    }
+
+    #[test]
+    fn the_list_fits_a_terminal_of_80_columns_and_a_pipe_gets_whole_lines() {
+        let mut runs: Vec<Past> = (0..6)
+            .map(|n| past(&format!("01KB2QXW{n}V5Z3M4N7P9R1S6T8D"), 10 - n, Verdict::Passed, Some(100.0), ("d", if n < 2 { "new" } else { "old" })))
+            .collect();
+        for run in &mut runs {
+            run.summary.header.drill = "evacuate-us-east-1-in-one-go".into();
+            run.summary.header.environment = "staging-of-the-payments-team".into();
+        }
+        let shown = show(&runs, 99, Timestamp(100 * DAY));
+        for width in [80, 100, 60] {
+            let narrow = text(&shown, None, Some(width));
+            assert!(narrow.lines().take(8).all(|line| line.chars().count() <= width), "{narrow}");
+            assert!(narrow.contains("01KB2QXW0 ") && narrow.contains("01KB2QXW5 "), "ids are as short as they stay unique: {narrow}");
+            assert!(narrow.contains("not compa"), "{narrow}");
+        }
+        let one = text(&shown, None, Some(80));
+        assert!(one.starts_with("evacuate-us-east-1-in-one-go in staging-of-the-payments-team\n"), "{one}");
+        assert!(one.contains("not comparable: the environme"), "{one}");
+        runs[3].summary.header.environment = "elsewhere".into();
+        let two = text(&show(&runs, 99, Timestamp(100 * DAY)), None, Some(80));
+        assert!(two.lines().take(7).all(|line| line.chars().count() <= 80) && two.contains("elsewh") && two.contains("evacuate-"), "{two}");
+        runs[3].summary.header.environment = "staging-of-the-payments-team".into();
+        let piped = text(&shown, None, None);
+        assert!(piped.contains("evacuate-us-east-1-in-one-go  staging-of-the-payments-team") && piped.contains("not comparable: the environment changed"));
+    }
+
+    #[test]
+    fn a_trend_begins_anew_when_the_drill_or_the_environment_changes() {
+        let runs = [
+            past("e", 5, Verdict::Passed, Some(100.0), ("new", "e")),
+            past("d", 4, Verdict::Inconclusive, Some(10.0), ("new", "e")),
+            past("c", 3, Verdict::Failed, Some(60.0), ("new", "e")),
+            past("b", 2, Verdict::Aborted, None, ("new", "e")),
+            past("a", 1, Verdict::Passed, Some(90.0), ("old", "e")),
+        ];
+        let comparable = comparable(&runs, 99);
+        let ids: Vec<&str> = comparable[0].iter().map(|(run, _)| run.summary.header.run.as_str()).collect();
+        assert_eq!((comparable.len(), ids), (1, vec!["c", "e"]));
     }
 }

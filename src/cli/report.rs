@@ -96,13 +96,13 @@ struct Told {
 }
 
 impl Told {
-    fn take(&mut self, event: &RunEvent, line: &str) {
+    fn take(&mut self, event: &RunEvent) {
         if let (None, Event::RunStarted(header)) = (&self.writer, &event.body) {
             self.writer = Some(Writer::new(&(self.dir)(&header.run), &self.formats));
         }
         self.scorer.take(event);
         if let Some(writer) = &mut self.writer {
-            writer.stored(event, line);
+            writer.event(event);
         }
     }
 }

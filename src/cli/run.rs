@@ -29,7 +29,7 @@ pub struct Run {
     #[arg(long, value_name = "ENV")]
     pub env: String,
 
-    /// Folder of report.html, report.json and events.jsonl [default: reports/RUN in the state directory]
+    /// Folder of report.html, report.md, junit.xml, report.json and events.jsonl [default: reports/RUN in the state directory]
     #[arg(long, value_name = "DIR")]
     pub report_dir: Option<PathBuf>,
 

@@ -51,17 +51,21 @@ impl Format {
     pub fn render(self, events: &[RunEvent], scorecard: &Scorecard) -> io::Result<Vec<u8>> {
         match self {
             Self::Jsonl => jsonl::render(events),
-            _ => self.tell(&Account::of(events), scorecard),
+            _ => {
+                let mut out = Vec::new();
+                self.tell(&Account::of(events), scorecard, &mut out)?;
+                Ok(out)
+            }
         }
     }
 
-    /// The content of a file that is made from the account; the stream itself is not one.
-    fn tell(self, account: &Account, scorecard: &Scorecard) -> io::Result<Vec<u8>> {
+    /// Writes a file that is made from the account; the stream itself is not one.
+    fn tell(self, account: &Account, scorecard: &Scorecard, mut out: impl Write) -> io::Result<()> {
         match self {
-            Self::Html => html::page(account, scorecard).map(String::into_bytes),
-            Self::Json => json::document(account.story(), scorecard),
-            Self::Markdown => markdown::render(account.story(), scorecard).map(String::into_bytes),
-            Self::Junit => junit::render(account.story(), scorecard),
+            Self::Html => out.write_all(html::page(account, scorecard)?.as_bytes()),
+            Self::Json => json::write(account.story(), scorecard, out),
+            Self::Markdown => out.write_all(markdown::render(account.story(), scorecard)?.as_bytes()),
+            Self::Junit => out.write_all(&junit::render(account.story(), scorecard)?),
             Self::Jsonl => Err(io::Error::other("the stream is written event by event")),
         }
     }
@@ -117,18 +121,8 @@ impl Writer {
     /// Takes the next event.
     pub fn event(&mut self, event: &RunEvent) {
         self.account.take(event);
-        self.line(|out| serde_json::to_writer(out, event).map_err(io::Error::from));
-    }
-
-    /// Takes the next event, with its line of the stream as it was stored.
-    pub fn stored(&mut self, event: &RunEvent, line: &str) {
-        self.account.take(event);
-        self.line(|out| out.write_all(line.as_bytes()));
-    }
-
-    fn line(&mut self, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) {
         if let Some(Ok(draft)) = &mut self.stream
-            && let Err(error) = write(&mut draft.out).and_then(|()| draft.out.write_all(b"\n"))
+            && let Err(error) = jsonl::line(&mut draft.out, event)
         {
             self.stream = Some(Err(error));
         }
@@ -144,7 +138,7 @@ impl Writer {
                 (Format::Jsonl, Some(draft)) => draft.and_then(Draft::settle),
                 (_, kept) => {
                     stream = kept;
-                    format.tell(&account, scorecard).and_then(|content| whole(&path, &content))
+                    whole(&path, |out| format.tell(&account, scorecard, out))
                 }
             };
             Written { format: *format, path, result }
@@ -153,10 +147,10 @@ impl Writer {
     }
 }
 
-/// Replaces `path` by a file with this content; at no moment is half of it there.
-fn whole(path: &Path, content: &[u8]) -> io::Result<()> {
+/// Replaces `path` by what is written; at no moment is half of it there.
+fn whole(path: &Path, write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>) -> io::Result<()> {
     let mut draft = Draft::new(path)?;
-    draft.out.write_all(content)?;
+    write(&mut draft.out)?;
     draft.settle()
 }
 

@@ -2,6 +2,7 @@
 
 mod record;
 mod sections;
+mod timeline;
 
 use std::io;
 

@@ -303,15 +303,16 @@ fn targets(story: &Story) -> Vec<Target<'_>> {
 /// # Errors
 /// When the stream has no header.
 pub fn render(events: &[RunEvent], scorecard: &Scorecard) -> io::Result<Vec<u8>> {
-    document(&Story::of(events), scorecard)
+    let mut out = Vec::new();
+    write(&Story::of(events), scorecard, &mut out)?;
+    Ok(out)
 }
 
-/// The file as text.
+/// Writes the file as it is made: a long run's list of severities is large.
 ///
 /// # Errors
-/// When the stream has no header.
-pub fn document(story: &Story, scorecard: &Scorecard) -> io::Result<Vec<u8>> {
-    let mut out = serde_json::to_vec_pretty(&Report::new(story, scorecard)?)?;
-    out.push(b'\n');
-    Ok(out)
+/// When the stream has no header, or `out` takes no more.
+pub fn write(story: &Story, scorecard: &Scorecard, mut out: impl io::Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut out, &Report::new(story, scorecard)?)?;
+    out.write_all(b"\n")
 }

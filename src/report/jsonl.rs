@@ -20,13 +20,21 @@ impl<W: Write> Jsonl<W> {
 
 impl<W: Write + Send> Sink for Jsonl<W> {
     fn event(&mut self, event: &RunEvent) -> io::Result<()> {
-        serde_json::to_writer(&mut self.out, event)?;
-        self.out.write_all(b"\n")
+        line(&mut self.out, event)
     }
 
     fn finish(&mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// Writes an event as a line.
+///
+/// # Errors
+/// When it cannot be written as JSON, or `out` takes no more.
+pub fn line(out: &mut impl Write, event: &RunEvent) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, event)?;
+    out.write_all(b"\n")
 }
 
 /// The whole stream as one text.

@@ -55,14 +55,14 @@ struct Decoder<'a, T> {
     take: T,
 }
 
-impl<T: FnMut(RunEvent, &str)> Decoder<'_, T> {
+impl<T: FnMut(RunEvent)> Decoder<'_, T> {
     fn all(mut self, chunks: &Receiver<Chunk>) -> Result<()> {
         for chunk in chunks {
             let mut from = 0;
             for (seq, sum, to) in &chunk.rows {
                 let text = &chunk.text[from..*to];
                 let event = self.one(*seq, *sum, text)?;
-                (self.take)(event, text);
+                (self.take)(event);
                 from = *to;
             }
         }
@@ -135,13 +135,13 @@ impl Store {
 
     pub(super) fn events(&self, run: &str, limit: Option<u32>) -> Result<Vec<RunEvent>> {
         let mut events = Vec::new();
-        self.each_event(run, limit, |event, _| events.push(event))?;
+        self.each_event(run, limit, |event| events.push(event))?;
         Ok(events)
     }
 
-    /// Hands every event to `take`, in order, with its text as it is stored. This thread reads rows while another one checks and decodes them: a run may
+    /// Hands every event to `take`, in order. This thread reads rows while another one checks and decodes them: a run may
     /// have millions.
-    pub(super) fn each_event(&self, run: &str, limit: Option<u32>, take: impl FnMut(RunEvent, &str) + Send) -> Result<()> {
+    pub(super) fn each_event(&self, run: &str, limit: Option<u32>, take: impl FnMut(RunEvent) + Send) -> Result<()> {
         self.known(run)?;
         let sql = "SELECT seq, body, sum FROM events WHERE run = ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.read_failed(&error))?;

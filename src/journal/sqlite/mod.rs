@@ -185,12 +185,11 @@ impl Sqlite {
         answer.await.unwrap_or_else(|_| Err(JournalError::Write("the journal's thread has ended".into())))
     }
 
-    /// Hands every event of a run to `take`, in order, with the line of `events.jsonl` that it is stored as, and keeps none of them; then gives the
-    /// state back that `take` has worked on.
-    pub async fn replay<S: Send + 'static>(&self, run: &str, mut state: S, take: fn(&mut S, &RunEvent, &str)) -> Result<S> {
+    /// Hands every event of a run to `take`, in order, and keeps none of them; then gives the state back that `take` has worked on.
+    pub async fn replay<S: Send + 'static>(&self, run: &str, mut state: S, take: fn(&mut S, &RunEvent)) -> Result<S> {
         let run = run.to_owned();
         self.read(move |store| {
-            store.each_event(&run, None, |event, text| take(&mut state, &event, text))?;
+            store.each_event(&run, None, |event| take(&mut state, &event))?;
             Ok(state)
         })
         .await

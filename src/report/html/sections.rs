@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::record::{TARGETS, appendix, objectives, remarks, step, targets};
+use super::timeline::timeline;
 use crate::event::{Cleanliness, RunStarted, Verdict};
 use crate::report::account::Account;
 use crate::report::inert::clip;
@@ -37,6 +38,7 @@ pub fn view(account: &Account, header: &RunStarted, card: &Scorecard) -> Value {
         "tiles": tiles(card),
         "answer": answer(story, card),
         "plot": plot::plot(story, card),
+        "text": timeline(story, card),
         "score": score(story, card),
         "clocks": clocks(card),
         "steps": story.steps.iter().map(|it| step(it, zero, story.last)).collect::<Vec<_>>(),
@@ -124,7 +126,7 @@ fn answer(story: &Story, card: &Scorecard) -> Value {
         Verdict::Inconclusive | Verdict::Aborted | Verdict::Error => ("odd", "Not answered"),
         Verdict::Refused => ("odd", "Not tried"),
     };
-    let row = |it: &ObjectiveScore| json!({"id": it.id, "tone": verdict_tone(it.verdict), "glyph": verdict_glyph(it.verdict), "reason": clip(&it.reason, 220)});
+    let row = |it: &ObjectiveScore| json!({"id": it.id, "verdict": words::objective_verdict(it.verdict), "tone": verdict_tone(it.verdict), "glyph": verdict_glyph(it.verdict), "reason": clip(&it.reason, 220)});
     // What was not met comes first; the tables below have all of them.
     let mut order: Vec<&ObjectiveScore> = card.objectives.iter().collect();
     order.sort_by_key(|it| match it.verdict {
@@ -174,6 +176,7 @@ fn score(story: &Story, card: &Scorecard) -> Value {
             let target = objective.targets.iter().find(|target| Some(target.kind) == row.target);
             rows.push(json!({
                 "first": index == 0,
+                "last": index + 1 == own.len(),
                 "span": own.len(),
                 "objective": objective.id,
                 "target": row.target.map_or("–", words::target_kind),
