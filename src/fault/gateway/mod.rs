@@ -8,3 +8,8 @@ mod contract;
 pub mod params;
 pub mod refuse;
 pub mod rule;
+
+/// The kind that CONTRIBUTING.md builds: compiled and tested here, so that the page stays true.
+#[cfg(test)]
+#[path = "../../../docs/worked-example/no_credentials.rs"]
+mod worked_example;
