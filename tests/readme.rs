@@ -105,6 +105,15 @@ fn every_drill_shown_or_shipped_is_valid_without_a_warning() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&said));
 }
 
+/// The file is compiled and tested as a module of `src/fault/gateway/mod.rs`.
+#[test]
+fn the_worked_example_of_contributing_is_the_file_that_is_compiled() {
+    let text = read("CONTRIBUTING.md");
+    let blocks: Vec<&str> = text.split("```rust\n").skip(1).filter_map(|rest| rest.split("\n```").next()).collect();
+    assert_eq!(blocks.join("\n\n").trim(), read("docs/worked-example/no_credentials.rs").trim(), "left: the blocks of CONTRIBUTING.md");
+    assert!(read("src/fault/gateway/mod.rs").contains("docs/worked-example/no_credentials.rs"));
+}
+
 #[test]
 fn the_licence_is_the_one_that_cargo_toml_names() {
     assert!(read("Cargo.toml").contains("license = \"Apache-2.0\""));

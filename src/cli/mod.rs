@@ -36,7 +36,7 @@ pub mod validate;
 #[command(name = "firedrill", version, max_term_width = 100, after_help = exit_codes())]
 pub struct Cli {
     /// Where runs are remembered [default: $XDG_STATE_HOME/firedrill]
-    #[arg(long, global = true, env = "FIREDRILL_STATE_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "FIREDRILL_STATE_DIR", value_name = "DIR", help_heading = "Everywhere")]
     pub state_dir: Option<PathBuf>,
 
     /// What to do.
@@ -107,7 +107,10 @@ pub fn existing_journal(context: &Context, run: &str) -> Result<Sqlite, JournalE
 
 fn exit_codes() -> String {
     let rows: Vec<String> = Exit::TABLE.iter().map(|(exit, meaning)| format!("  {:>2}  {meaning}", exit.code())).collect();
-    format!("Exit codes:\n{}", rows.join("\n"))
+    let begin = "Begin with:\n  firedrill init                                      a drill and an environment, with comments\n  \
+        firedrill run first-drill.yaml --env sandbox        run it, in two regions on loopback\n  \
+        firedrill explain                                   what can fail, and what can be measured";
+    format!("{begin}\n\nExit codes:\n{}", rows.join("\n"))
 }
 
 /// Runs one command to its exit code.

@@ -17,7 +17,14 @@ use crate::fault::Expiry;
 use crate::plan::PlannedStep;
 
 /// Show what a drill would touch, and every reason to refuse it; reads only
+///
+/// Resolves the targets, reads their state before, and prints for each how it would be undone, by firedrill and by hand. Exits 0 when the drill may run, 5
+/// when a guard would refuse it, 8 when the platform could not be asked.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill plan first-drill.yaml --env sandbox
+  firedrill plan drill.yaml --env staging.yaml --format json")]
 pub struct Plan {
     /// Drill file, or FILE#name
     pub drill: PathBuf,

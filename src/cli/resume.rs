@@ -17,8 +17,15 @@ use crate::fault::registry::Registry;
 use crate::journal::{Journal, JournalError};
 use crate::probe::open::Opener;
 
-/// Finish the undo of a run that died; never continues a drill: its verdict is aborted
+/// Finish the undo of a run that died
+///
+/// Reads in the journal what was in place, looks at each target, and puts back what is still as the run made it. Never continues a drill: its verdict is
+/// aborted. May be repeated, and stopped, at any time. Exits 7 while something is in place.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill status           which runs, and what is in place
+  firedrill resume 01J9      the first letters of the run id are enough")]
 pub struct Resume {
     /// Run id, or a unique prefix (`firedrill status` lists them)
     pub run: String,

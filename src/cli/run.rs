@@ -16,11 +16,18 @@ use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError};
 
-/// Run a drill: watch the steady state, inject, hold, undo everything, score it, write the report
+/// Run a drill: inject, hold, undo everything, score it, write the report
+///
+/// Everything must be well for the baseline first, or nothing is touched. The exit code says what was proved, or what is left (`firedrill --help`).
 ///
 /// Ctrl-C (or SIGTERM, SIGHUP, `firedrill abort`) stops it: nothing more is injected, everything is undone in order. A second Ctrl-C lifts every fault at
 /// once and leaves actions in place; a third leaves at once and names what is still in place.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill run first-drill.yaml --env sandbox
+  firedrill run drill.yaml --env environments.yaml#staging
+  firedrill run drill.yaml --env staging.yaml --unattended=fail --report-dir report     in a pipeline")]
 pub struct Run {
     /// Drill file, or FILE#name
     pub drill: PathBuf,

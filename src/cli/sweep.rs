@@ -21,10 +21,15 @@ use crate::journal::Journal;
 use crate::journal::sqlite::Sqlite;
 use crate::sandbox;
 
-/// Find what firedrill left in an environment, without the journal, by the marks in it alone; --apply undoes it
+/// Find what firedrill left in an environment, without the journal; --apply undoes it
 ///
-/// A dry run unless --apply is given. Exit 7 while something is in place.
+/// Goes by the marks in the environment alone: for a lost journal, or another machine's. A dry run unless --apply is given. Exits 0 when nothing is found, 7
+/// while something is in place.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill sweep --env staging.yaml
+  firedrill sweep --env staging.yaml --apply")]
 pub struct Sweep {
     /// Environment file, or FILE#name
     #[arg(long, value_name = "ENV")]

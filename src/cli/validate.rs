@@ -14,7 +14,14 @@ use crate::drill::load::{Loaded, Options, load_paths};
 use crate::exit::Exit;
 
 /// Check drill and environment files; nothing is read from the world
+///
+/// Tells every mistake of every file at once, each with its line and, where there is one, the way out. Exits 0 when there is none, 2 when there is.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill validate drills/
+  firedrill validate drill.yaml --env staging.yaml     its look-ups, and what the environment allows, too
+  firedrill validate --strict --format json drills/    in a pipeline")]
 pub struct Validate {
     /// Files and folders; `-` is the standard input
     #[arg(required = true)]

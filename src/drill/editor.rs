@@ -7,6 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::schema::{Kind, bounded};
 use super::spec::{API_VERSION, Drill, DrillRun, DrillSchedule, Environment};
+use super::text::{DurationText, Percent};
 
 /// The dialect that editors know best. `tests/validate.rs` shows that the schema needs no later one.
 const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
@@ -81,6 +82,15 @@ fn generated<T: JsonSchema>() -> Json {
 fn told(schema: &mut Schema) {
     let options = schema.get("oneOf").and_then(Json::as_array).cloned().unwrap_or_default();
     bounded(schema);
+    // What editors say instead of the expression.
+    let wanted = match schema.get("pattern").and_then(Json::as_str) {
+        Some(DurationText::PATTERN) => Some("a duration is written like 1h30m, 10s or 800ms"),
+        Some(Percent::PATTERN) => Some("a percentage is written like \"99.5%\""),
+        _ => None,
+    };
+    if let Some(wanted) = wanted {
+        schema.insert("patternErrorMessage".to_owned(), json!(wanted));
+    }
     let Some(words) = schema.get("enum").and_then(Json::as_array) else { return };
     let meaning = |word: &Json| {
         let option = options.iter().find(|option| option.get("const") == Some(word))?;

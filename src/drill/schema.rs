@@ -70,7 +70,7 @@ impl Kind {
 }
 
 /// Fields that point a kind at its targets and are neither the name of a place nor a selector.
-const SCOPES: [&str; 5] = ["services", "service", "template", "group", "edge"];
+const SCOPES: [&str; 6] = ["services", "service", "region", "template", "group", "edge"];
 
 /// A schema and its compiled form.
 struct Checked {

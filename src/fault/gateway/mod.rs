@@ -13,3 +13,8 @@ pub mod refuse;
 pub mod reset;
 pub mod rule;
 pub mod trial;
+
+/// The kind that CONTRIBUTING.md builds: compiled and tested here, so that the page stays true.
+#[cfg(test)]
+#[path = "../../../docs/worked-example/no_credentials.rs"]
+mod worked_example;
