@@ -108,7 +108,7 @@ def table(ways: list[Way], figures: Figures, idle: dict[str, float], runs: int) 
     print(f"{'':22}" + "".join(f"{way.name:>18}" for way in ways))
     for name in dict.fromkeys(name for name, _ in figures):
         values = [statistics.median(figures[name, way.name]) for way in ways]
-        if "CPU" in name:
+        if "CPU" in name and not ways[0].pid:
             values[0] = 0
         digits = 0 if max(values) >= 100 else 1 if max(values) >= 10 else 2
         print(f"{name:22}" + "".join(f"{value:18,.{digits}f}" if value else f"{'–':>18}" for value in values))

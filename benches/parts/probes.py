@@ -73,7 +73,11 @@ def rehearse(binary: Path, folder: Path, origin: str, control: Path) -> tuple[li
         "apiVersion": "firedrill.dev/v1alpha1",
         "kind": "Environment",
         "metadata": {"name": "bench"},
-        "spec": {"network": {"allowPrivate": True}, "gateways": [{"name": "edge", "connection": {"socket": str(control)}}]},
+        "spec": {
+            "network": {"allowPrivate": True},
+            "gateways": [{"name": "edge", "connection": {"socket": str(control)}}],
+            "allow": {"faults": ["gatewayRefuse"]},
+        },
     }
     (folder / "environment.yaml").write_text(json.dumps(environment))  # JSON is YAML
     commands = []
@@ -84,7 +88,9 @@ def rehearse(binary: Path, folder: Path, origin: str, control: Path) -> tuple[li
             [str(binary), "run", str(file), "--env", str(folder / "environment.yaml"), "--state-dir", str(folder / f"state-{number}"), "--report-dir", str(out)]
         )
     with contextlib.ExitStack() as stack:
-        runs = []
+        runs: list[subprocess.Popen] = []
+        # Whatever happens here, no run stays: it undoes its fault and ends.
+        stack.callback(lambda: [run.terminate() for run in runs if run.returncode is None])
         for number, command in enumerate(commands):
             said = stack.enter_context((folder / f"said-{number}").open("w"))
             runs.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said))

@@ -2,13 +2,11 @@
 //!
 //! It is a binary behind a feature and not a cargo bench or example: those would build every dependency of the tests in release mode.
 
-// Its output is what the script reads.
-#![allow(clippy::print_stdout)]
-
 mod load;
 mod origin;
 mod samples;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -107,7 +105,8 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match done {
         Ok(line) => {
-            println!("{line}");
+            // Whoever closed standard input may be gone.
+            let _ = say(&line);
             ExitCode::SUCCESS
         }
         Err(error) => failed(&*error),
@@ -119,12 +118,18 @@ fn failed(error: &dyn std::error::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
+fn say(line: &serde_json::Value) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}
+
 /// What went wrong; shown and nothing else.
 type Failure = Box<dyn std::error::Error>;
 
 /// Says that it is ready, then waits until whoever started this tool closes its standard input.
 async fn until_told(ready: serde_json::Value, serving: impl Future<Output = Result<(), Failure>>) -> Result<serde_json::Value, Failure> {
-    println!("{ready}");
+    say(&ready)?;
     let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
     tokio::select! {
         served = serving => served?,

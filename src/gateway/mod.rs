@@ -8,6 +8,7 @@
 //! | [`rules`], `index` | the rules in force, their deadlines and tombstones; which of them concern a host |
 //! | `connection`, `plain`, `request`, `tunnel`, `stream`, `head` | one client connection: first head, plain requests, CONNECT |
 //! | `shaped`, `valve`, `pace` | what a reset or a latency rule does to a tunnel, and to a plain connection |
+//! | `pipe` | what large transfers pass through without being copied |
 //! | `open` | connections in flight, so that a rule can cut them |
 //! | [`counts`] | who calls what, and what rules did to it |
 //! | [`endpoint`] | where requests to the gateway itself are passed on |
@@ -32,6 +33,7 @@ mod head;
 mod index;
 mod open;
 mod pace;
+mod pipe;
 mod plain;
 mod request;
 pub mod resolve;

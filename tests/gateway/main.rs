@@ -4,6 +4,7 @@
 // Clippy takes only functions marked as tests for tests; what they share is not.
 #![allow(clippy::unwrap_used)]
 
+mod bulk;
 mod contract;
 mod counts;
 mod effects;
