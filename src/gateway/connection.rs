@@ -130,7 +130,7 @@ pub(super) struct NotAdmitted;
 /// Serves a client until it leaves, is cut, or the gateway stops.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, client: IpAddr) {
     let _counted = Counted::new(&shared);
-    let wire = Wire::new(stream);
+    let wire = Wire::accepted(stream);
     // Stopping cuts everything.
     let cut = shared.stop.child_token();
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -95,7 +96,18 @@ pub(super) async fn dial(host: &str, port: u16, resolve: &[Resolve], is_self: im
             break;
         }
         let share = (left / u32::try_from(addresses.len() - position).unwrap_or(1)).max(LEAST);
-        match timeout(share, TcpStream::connect(address)).await {
+        let mut connecting = pin!(TcpStream::connect(address));
+        // A near host has answered by the next look at the sockets: then no timer is needed, which would wake another thread to be set.
+        let soon = tokio::select! {
+            biased;
+            connected = &mut connecting => Some(connected),
+            () = tokio::task::yield_now() => None,
+        };
+        let connected = match soon {
+            Some(connected) => Ok(connected),
+            None => timeout(share, connecting).await,
+        };
+        match connected {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = Some(error),
             Err(_) => {}

@@ -1,6 +1,7 @@
 //! One TCP stream that several owners look at: the one that moves bytes, the one that watches for the peer's leaving, the one that cuts.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,11 +17,15 @@ pub(super) struct Wire(Arc<TcpStream>);
 impl Wire {
     /// Takes a stream: no Nagle delay, and dead peers are noticed by keep-alive.
     pub fn new(stream: TcpStream) -> Self {
-        // A socket that refuses an option still carries bytes.
-        let _ = stream.set_nodelay(true);
-        let _ = rustix::net::sockopt::set_socket_keepalive(&stream, true);
-        let _ = rustix::net::sockopt::set_tcp_keepidle(&stream, Duration::from_secs(60));
-        let _ = rustix::net::sockopt::set_tcp_keepintvl(&stream, Duration::from_secs(15));
+        set_options(&stream);
+        Self(Arc::new(stream))
+    }
+
+    /// Takes a stream of a listener that [`set_options`] was called on: on Linux it has the options already.
+    pub fn accepted(stream: TcpStream) -> Self {
+        if !cfg!(target_os = "linux") {
+            set_options(&stream);
+        }
         Self(Arc::new(stream))
     }
 
@@ -67,6 +72,15 @@ impl Wire {
             }
         }
     }
+}
+
+/// No Nagle delay, and dead peers are noticed by keep-alive.
+pub(super) fn set_options(socket: &impl AsFd) {
+    // A socket that refuses an option still carries bytes.
+    let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
+    let _ = rustix::net::sockopt::set_socket_keepalive(socket, true);
+    let _ = rustix::net::sockopt::set_tcp_keepidle(socket, Duration::from_secs(60));
+    let _ = rustix::net::sockopt::set_tcp_keepintvl(socket, Duration::from_secs(15));
 }
 
 impl AsyncRead for Wire {

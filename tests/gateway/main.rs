@@ -10,6 +10,7 @@ mod counts;
 mod effects;
 mod endpoint;
 mod ground;
+mod lanes;
 mod passing;
 mod rules;
 mod steering;
