@@ -724,7 +724,9 @@ async fn compare_says_better_same_or_worse_with_an_exit_code_for_pipelines() {
     let (code, text) = compared(dir, "well.json", "deaf.json");
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("the second run is no measurement: inconclusive"), "{text}");
-    for (a, b, why) in [("well.json", "01ZZZZ", "no run '01ZZZZ'"), ("nothing.json", "latest", "no file 'nothing.json'"), ("browser", "latest", "'browser'")] {
+    for (a, b, why) in
+        [("well.json", "01ZZZZ", "no run '01ZZZZ'"), ("nothing.json", "latest", "no file 'nothing.json'"), ("browser", "latest", "'browser'")]
+    {
         let (code, text) = compared(dir, a, b);
         assert_eq!(code, Some(2), "{text}");
         assert!(text.contains(why), "{text}");

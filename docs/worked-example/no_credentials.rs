@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::params::Existing;
-use super::rule::{self, Flavor, Scope, Seen};
+use super::rule::{self, Flavor, Scope};
+use super::trial::Seen;
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::fault::definition::Definition;
@@ -73,10 +75,15 @@ static FLAVOR: Flavor = Flavor {
     name: "gatewayNoCredentials",
     // A hanging rule found in a gateway is `gatewayBlackhole`'s to report: same effect, same undo. Sweep needs to find it once.
     owns: |_| false,
-    watch: HANGS,
-    bites: |seen| match seen {
-        Seen::Nothing => Ok(()),
-        other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
+    warning: None,
+    bites: |trial| {
+        async move {
+            match trial.tunnel(HANGS).await?.seen {
+                Seen::Nothing => Ok(()),
+                other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
+            }
+        }
+        .boxed()
     },
 };
 

@@ -450,7 +450,9 @@ mod tests {
         assert!(two.lines().take(7).all(|line| line.chars().count() <= 80) && two.contains("elsewh") && two.contains("evacuate-"), "{two}");
         runs[3].summary.header.environment = "staging-of-the-payments-team".into();
         let piped = text(&shown, None, None);
-        assert!(piped.contains("evacuate-us-east-1-in-one-go  staging-of-the-payments-team") && piped.contains("not comparable: the environment changed"));
+        assert!(
+            piped.contains("evacuate-us-east-1-in-one-go  staging-of-the-payments-team") && piped.contains("not comparable: the environment changed")
+        );
     }
 
     #[test]

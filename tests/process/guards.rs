@@ -62,6 +62,24 @@ fn kinds_that_are_not_built_yet_validate_and_plan_refuses_them_by_name() {
 }
 
 #[test]
+fn plan_warns_that_error_documents_reach_plain_http_only_and_run_undoes_them() {
+    let bench = Bench::new();
+    let env = environment(&bench, "");
+    let text = std::fs::read_to_string(&env).unwrap().replace("- gatewayBlackhole", "- gatewayError\n    - gatewayBlackhole");
+    std::fs::write(&env, text).unwrap();
+    let step = "    - id: denied\n      fault: {gatewayError: {gateway: edge, services: [iam], operations: [ListPolicies], error: AccessDenied}}\n      limit: 3s\n";
+    // The blackhole that comes after it goes before it.
+    let drill = drill(&bench, "    - id: dark\n", &format!("{step}    - id: dark\n      after: [denied]\n"));
+    let planned = bench.done(&["plan", &drill, "--env", &env]);
+    assert_eq!(planned.code, Some(0), "{planned:?}");
+    let warning = "step 'denied': gatewayError acts on plain HTTP only: TLS interception is not built yet";
+    assert!(planned.out.contains(warning), "{planned:?}");
+    let run = bench.done(&["run", &drill, "--env", &env]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(bench.done(&["sweep", "--env", &env]).code, Some(0), "a rule was left behind");
+}
+
+#[test]
 fn a_blast_radius_above_the_limit_refuses() {
     let bench = Bench::new();
     let second =

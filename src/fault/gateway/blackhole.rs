@@ -63,7 +63,7 @@ impl Definition for GatewayBlackhole {
     }
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
-        rule::open(&FLAVOR, Ok(Effect::Blackhole), self.scope(), places, drill, step)
+        rule::open(&FLAVOR, Effect::Blackhole, self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {

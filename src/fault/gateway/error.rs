@@ -116,7 +116,7 @@ impl Definition for GatewayError {
     }
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
-        rule::open(&FLAVOR, self.effect(), self.scope(), places, drill, step)
+        rule::open_checked(&FLAVOR, self.effect(), self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {

@@ -94,7 +94,7 @@ impl Definition for GatewayLatency {
     }
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
-        rule::open(&FLAVOR, self.effect(), self.scope(), places, drill, step)
+        rule::open_checked(&FLAVOR, self.effect(), self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {

@@ -63,7 +63,7 @@ impl Definition for GatewayRefuse {
     }
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
-        rule::open(&FLAVOR, Ok(Effect::Refuse), self.scope(), places, drill, step)
+        rule::open(&FLAVOR, Effect::Refuse, self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {

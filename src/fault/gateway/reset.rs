@@ -70,7 +70,7 @@ impl Definition for GatewayReset {
 
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
         let effect = Effect::Reset { after_bytes: self.after_bytes.unwrap_or(0) };
-        rule::open(&FLAVOR, Ok(effect), self.scope(), places, drill, step)
+        rule::open(&FLAVOR, effect, self.scope(), places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {

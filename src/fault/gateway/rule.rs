@@ -276,6 +276,18 @@ pub struct Scope<'a> {
 /// The kind for a step.
 pub fn open(
     flavor: &'static Flavor,
+    effect: Effect,
+    scope: Scope<'_>,
+    places: &EnvironmentSpec,
+    drill: &DrillSpec,
+    step: &Step,
+) -> Result<Arc<dyn Kind>, KindError> {
+    open_checked(flavor, Ok(effect), scope, places, drill, step)
+}
+
+/// The kind for a step whose parameters may make no rule: then `effect` says why, and the plan refuses it.
+pub fn open_checked(
+    flavor: &'static Flavor,
     effect: Result<Effect, String>,
     scope: Scope<'_>,
     places: &EnvironmentSpec,
