@@ -16,7 +16,8 @@ const TABLE: &[Row] = &[
     // Not signed: what a pod's web identity does.
     ("sts", "AssumeRoleWithWebIdentity", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "400 ExpiredTokenException!", "500 InternalFailure"]),
     ("iam", "ListPolicies", "query", ["503 ServiceUnavailable", "400 Throttling", "403 AccessDenied", "403 ExpiredToken", "500 ServiceFailure!"]),
-    ("sns", "Publish", "query", ["503 ServiceUnavailable", "429 Throttled!", "403 AccessDenied", "403 ExpiredToken", "500 InternalError!"]),
+    // A code that boto3 does not take for throttling.
+    ("sns", "GetSMSAttributes", "query", ["503 ServiceUnavailable", "429 Throttled! once", "403 AccessDenied", "403 ExpiredToken", "500 InternalError!"]),
     ("ec2", "DescribeInstances", "ec2", ["503 ServiceUnavailable", "503 RequestLimitExceeded", "403 UnauthorizedOperation", "400 RequestExpired", "500 InternalError"]),
     ("dynamodb", "GetItem", "json 1.0", ["503 ServiceUnavailableException", "400 ThrottlingException!", "400 AccessDeniedException", "400 ExpiredTokenException", "500 InternalServerError!"]),
     ("sqs", "SendMessage", "json 1.0", ["503 ServiceUnavailable", "400 RequestThrottled!", "400 AccessDenied", "400 ExpiredToken", "500 InternalFailure"]),

