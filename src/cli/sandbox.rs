@@ -15,7 +15,7 @@ use crate::sandbox::{self, Variant};
 /// Runs find it by the environment file that it writes: `firedrill run DRILL --env FILE`.
 #[derive(Debug, Args)]
 pub struct Sandbox {
-    /// Which sandbox: default, no-failover or deaf-probe
+    /// Which sandbox: default, or a variant that is ill in one way: no-failover, slow-failover, lossy, blind, deaf-probe, sick-region, no-credential-cache
     #[arg(long, value_name = "NAME", default_value = "default")]
     pub variant: Variant,
 
@@ -68,12 +68,14 @@ fn how_to_use(running: &sandbox::Sandbox, file: &Path, removed_at_end: bool) -> 
          run a drill    firedrill run drills/sandbox/evacuate-us-east-1.yaml --env {file}\n\
          as a user      curl -i {checkout}/healthz\n\
          as a service   curl -x http://{gateway} http://dynamodb.us-east-1.amazonaws.com/\n\
+         as an operator curl {edge}/weights\n\
          the alert      curl -g '{prometheus}/api/v1/query?query=ALERTS'\n\
          what happened  {truth}{gone}\n\
          \n\
          Ctrl-C or SIGTERM ends it.\n",
         variant = running.variant(),
         checkout = endpoint("checkout"),
+        edge = endpoint("edge"),
         truth = running.truth_path().display(),
         gone = if removed_at_end { " (removed at the end; --dir keeps it)" } else { "" },
     )

@@ -67,3 +67,24 @@ fn a_page_that_never_fires_is_missed_and_not_taken_for_a_broken_instrument() {
     // In truth a region was down, and no alert was even pending.
     assert_eq!((moments(&bench, "regionUnhealthy").len(), moments(&bench, "alertPending").len()), (1, 0));
 }
+
+const IAM_FAILS: &str = "drills/sandbox/iam-fails.yaml";
+
+#[test]
+fn with_cached_credentials_nobody_notices_that_iam_and_sts_fail() {
+    let (bench, done) = run("default", IAM_FAILS);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    // The fault did bite: the service could not renew what it had, from the first error to the end of the second.
+    let (fails, works) = (moments(&bench, "renewalFails"), moments(&bench, "renewalWorks"));
+    let undo = instant(&event(&bench.path("report"), "undoStarted")["at"]);
+    assert!(fails.len() == 1 && fails[0] < undo, "{fails:?}");
+    assert!(works.len() <= 1 && works.iter().all(|works| *works > undo), "{works:?}");
+    assert!(moments(&bench, "regionUnhealthy").is_empty() && moments(&bench, "failover").is_empty());
+}
+
+#[test]
+fn a_service_that_asks_for_credentials_before_every_call_misses_the_same_drill() {
+    let (bench, done) = run("no-credential-cache", IAM_FAILS);
+    missed(&bench, &done, "east");
+    assert_eq!(moments(&bench, "regionUnhealthy").len(), 1, "in truth us-east-1 was down, with its database fine");
+}
