@@ -69,13 +69,14 @@ fn every_file_that_the_documents_name_exists() {
 
 #[test]
 fn the_dependency_table_equals_cargo_toml() {
-    let manifest = read("Cargo.toml");
+    // What the fuzz package takes is listed too: it is in Cargo.lock, and `deny.toml` judges it. This crate itself is no outside crate.
+    let manifest = read("Cargo.toml") + &read("tests/fuzz/Cargo.toml").replace("firedrill = ", "# ");
     let mut declared = BTreeSet::new();
     let mut inside = false;
     for line in manifest.lines() {
         if line.starts_with('[') {
             inside = ["[dependencies]", "[dev-dependencies]"].contains(&line);
-        } else if let Some((name, _)) = line.split_once('=').filter(|_| inside) {
+        } else if let Some((name, _)) = line.split_once('=').filter(|_| inside && !line.starts_with('#')) {
             declared.insert(name.trim().to_owned());
         }
     }

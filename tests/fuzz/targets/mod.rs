@@ -4,8 +4,18 @@ mod call;
 mod host;
 mod journal;
 mod loader;
+mod report;
 mod request;
 
-/// Every target: its name, which is also its folder in `corpus/`, and the function that panics when something does not hold.
-pub const ALL: [(&str, fn(&[u8])); 5] =
-    [("call", call::run), ("host", host::run), ("journal", journal::run), ("loader", loader::run), ("request", request::run)];
+/// A function from bytes to nothing, which panics when something does not hold.
+pub type Target = fn(&[u8]);
+
+/// Every target: its name, which is also its folder in `corpus/`, and its function.
+pub const ALL: [(&str, Target); 6] = [
+    ("call", call::run),
+    ("host", host::run),
+    ("journal", journal::run),
+    ("loader", loader::run),
+    ("report", report::run),
+    ("request", request::run),
+];
