@@ -167,7 +167,8 @@ impl Store {
         if !batch::is_batch(&body) {
             return Ok((first == seq).then_some(body));
         }
-        let row = batch::read(&body, u64::try_from(first).unwrap_or(0)).map_err(|why| damaged(&self.path, format!("event {first} of run {run}: {why}")))?;
+        let row =
+            batch::read(&body, u64::try_from(first).unwrap_or(0)).map_err(|why| damaged(&self.path, format!("event {first} of run {run}: {why}")))?;
         let event = usize::try_from(seq - first).ok().and_then(|index| row.into_iter().nth(index));
         event.map(|event| self.json(&event)).transpose()
     }

@@ -90,7 +90,8 @@ fn step(story: &Story, it: &StepStory, zero: Timestamp) -> Value {
         (0, None) => if it.began.is_some() { "did not end" } else { "not begun" }.to_owned(),
         (open, _) => format!("{} STILL IN PLACE", words::count(open, "target")),
     };
-    let effect = it.verified.as_ref().filter(|(_, problem)| problem.is_none()).map(|(at, _)| *at).or_else(|| at(&[Phase::Verified]).into_iter().max());
+    let effect =
+        it.verified.as_ref().filter(|(_, problem)| problem.is_none()).map(|(at, _)| *at).or_else(|| at(&[Phase::Verified]).into_iter().max());
     json!({
         "id": it.info.id,
         "kind": words::step_kind(it.info.kind),
