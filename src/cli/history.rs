@@ -9,14 +9,14 @@ use serde::Serialize;
 
 use super::Context;
 use super::compare::scored;
-use super::listing::{age, columns, plain, print, width};
+use super::listing::{age, columns, plain, print};
 use crate::clock::Timestamp;
 use crate::event::{Cleanliness, Verdict};
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError, RunSummary};
 use crate::report::compare::SAME_SCORE;
-use crate::report::inert::clip;
+use crate::report::inert::{clip, terminal};
 use trend::{Point, RUNS};
 
 mod trend;
@@ -119,7 +119,7 @@ pub async fn run(context: &Context, args: History) -> Exit {
     print(&match args.format {
         // Strings, numbers and lists only: it cannot fail.
         super::Format::Json => serde_json::to_string_pretty(&shown).unwrap_or_default() + "\n",
-        super::Format::Text => text(&shown, args.drill.as_deref(), width()),
+        super::Format::Text => text(&shown, args.drill.as_deref(), terminal()),
     });
     Exit::Passed
 }

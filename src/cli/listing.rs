@@ -12,12 +12,6 @@ pub fn print(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Columns of the terminal that standard output is; none when it is a pipe or a file.
-#[must_use]
-pub fn width() -> Option<usize> {
-    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
-}
-
 /// Text from a file or a platform on one line: control characters are shown, not obeyed.
 #[must_use]
 pub fn plain(text: &str) -> String {

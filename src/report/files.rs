@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::account::Account;
+use super::jsonl::Lines;
 use super::{html, json, jsonl, junit, markdown};
 use crate::event::RunEvent;
 use crate::score::Scorecard;
@@ -108,6 +109,7 @@ pub struct Writer {
     account: Account,
     /// None when it was not asked for.
     stream: Option<io::Result<Draft>>,
+    lines: Lines,
 }
 
 impl Writer {
@@ -115,14 +117,14 @@ impl Writer {
     #[must_use]
     pub fn new(dir: &Path, formats: &[Format]) -> Self {
         let stream = formats.contains(&Format::Jsonl).then(|| Draft::new(&dir.join(Format::Jsonl.file_name())));
-        Self { dir: dir.to_owned(), formats: formats.to_vec(), account: Account::default(), stream }
+        Self { dir: dir.to_owned(), formats: formats.to_vec(), account: Account::default(), stream, lines: Lines::default() }
     }
 
     /// Takes the next event.
     pub fn event(&mut self, event: &RunEvent) {
         self.account.take(event);
         if let Some(Ok(draft)) = &mut self.stream
-            && let Err(error) = jsonl::line(&mut draft.out, event)
+            && let Err(error) = self.lines.line(&mut draft.out, event)
         {
             self.stream = Some(Err(error));
         }
@@ -131,7 +133,7 @@ impl Writer {
     /// Writes what is left to write; the account is there for whoever wants to tell more.
     #[must_use]
     pub fn finish(self, scorecard: &Scorecard) -> (Vec<Written>, Account) {
-        let Self { dir, formats, account, mut stream } = self;
+        let Self { dir, formats, account, mut stream, lines: _ } = self;
         let one = |format: &Format| {
             let path = dir.join(format.file_name());
             let result = match (format, stream.take()) {

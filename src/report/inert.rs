@@ -58,6 +58,12 @@ pub fn columns(text: &str) -> usize {
     console::measure_text_width(text)
 }
 
+/// Columns of the terminal that standard output is; none when it is a pipe or a file.
+#[must_use]
+pub fn terminal() -> Option<usize> {
+    console::Term::stdout().size_checked().map(|(_, columns)| usize::from(columns))
+}
+
 /// The text cut to at most `limit` columns, ending in `…` when something was cut.
 #[must_use]
 pub fn clip(text: &str, limit: usize) -> Cow<'_, str> {

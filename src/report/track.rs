@@ -74,7 +74,8 @@ impl Track {
             Some(last) if last.from > at => self.insert(&new),
             _ => self.stretches.push(new),
         }
-        if self.stretches.len() > MOST {
+        // Not one more: a list that grows takes twice its room.
+        if self.stretches.len() == MOST {
             self.fold();
         }
     }

@@ -12,7 +12,7 @@ const NOTHING: i64 = i64::MIN;
 /// The read of a canary failed, or there was none.
 const UNREAD: u32 = 0;
 
-/// A reading, placed in time. As small as it goes: a run may have millions of them.
+/// A reading, placed in time.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     pub at: Timestamp,
@@ -49,35 +49,69 @@ impl Reading {
     }
 }
 
+/// A reading as it arrived, in 16 bytes.
+#[derive(Debug, Clone, Copy)]
+struct Small {
+    at: Timestamp,
+    /// Microseconds of latency above three bits: acknowledged, and what it said.
+    rest: u64,
+}
+
+impl Small {
+    fn of(sample: &Sample) -> Self {
+        let latency = u64::try_from(sample.latency.as_micros()).unwrap_or(u64::MAX).min(u64::MAX >> 3);
+        let acknowledged = sample.canary.as_ref().is_some_and(|canary| canary.acknowledged.is_some());
+        Self { at: sample.at, rest: latency << 3 | u64::from(acknowledged) << 2 | u64::from(badness(sample.health)) }
+    }
+
+    fn reading(self, missing: u32) -> Reading {
+        let health = match self.rest & 3 {
+            0 => Health::Bad,
+            1 => Health::Unknown,
+            _ => Health::Good,
+        };
+        Reading { at: self.at, latency: self.rest >> 3, missing_since: NOTHING, ticks: 1, missing, health, acknowledged: self.rest & 4 != 0 }
+    }
+}
+
 /// An objective's readings in order of arrival, without the texts that scoring does not read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Arrived {
-    readings: Vec<Reading>,
-    /// What canary reads could not show. Neighbours that say the same share one: after a loss every read names the same writes.
-    missing: Vec<Vec<MissingWrite>>,
+    readings: Vec<Small>,
+    /// What canary reads could not show, from which reading on: after a loss every read names the same writes.
+    changes: Vec<(usize, u32)>,
+    lists: Vec<Vec<MissingWrite>>,
 }
 
 impl Arrived {
     /// Takes the next one.
     pub fn take(&mut self, sample: &Sample) {
-        let canary = sample.canary.as_ref();
-        let missing = canary.and_then(|canary| canary.missing.as_deref()).map_or(UNREAD, |missing| self.list(missing));
-        self.readings.push(Reading {
-            at: sample.at,
-            latency: u64::try_from(sample.latency.as_micros()).unwrap_or(u64::MAX),
-            missing_since: NOTHING,
-            ticks: 1,
-            missing,
-            health: sample.health,
-            acknowledged: canary.is_some_and(|canary| canary.acknowledged.is_some()),
-        });
+        let missing = sample.canary.as_ref().and_then(|canary| canary.missing.as_deref());
+        let list = missing.map_or(UNREAD, |missing| self.list(missing));
+        if self.changes.last().map_or(UNREAD, |(_, last)| *last) != list {
+            self.changes.push((self.readings.len(), list));
+        }
+        self.readings.push(Small::of(sample));
     }
 
     fn list(&mut self, missing: &[MissingWrite]) -> u32 {
-        if self.missing.last().is_none_or(|last| last != missing) {
-            self.missing.push(missing.to_vec());
+        if self.lists.last().is_none_or(|last| last != missing) {
+            self.lists.push(missing.to_vec());
         }
-        u32::try_from(self.missing.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.lists.len()).unwrap_or(u32::MAX)
+    }
+
+    fn into_readings(self) -> (Vec<Reading>, Vec<Vec<MissingWrite>>) {
+        let mut readings = Vec::with_capacity(self.readings.len());
+        let mut changes = self.changes.iter().peekable();
+        let mut list = UNREAD;
+        for (index, small) in self.readings.iter().enumerate() {
+            if let Some((_, next)) = changes.next_if(|(from, _)| *from == index) {
+                list = *next;
+            }
+            readings.push(small.reading(list));
+        }
+        (readings, self.lists)
     }
 }
 
@@ -104,7 +138,7 @@ impl Series {
     /// Sorts the readings. Of several at one instant the worst counts: bad, then unknown.
     pub fn of(arrived: Arrived, interval: Duration) -> Self {
         let interval = interval.max(Duration::from_micros(1));
-        let Arrived { mut readings, missing } = arrived;
+        let (mut readings, missing) = arrived.into_readings();
         let order = |reading: &Reading| (reading.at, badness(reading.health));
         // Most streams are in order already, and sorting takes room.
         if !readings.is_sorted_by_key(order) {

@@ -575,3 +575,50 @@ proptest! {
         prop_assert_eq!(history, accepted);
     }
 }
+
+#[test]
+fn samples_share_rows_and_are_read_written_once_and_without_gaps_all_the_same() {
+    let dir = state();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    now(journal.open_run(&header(RUN))).unwrap();
+    let events: Vec<RunEvent> = (0..3000).map(|seq| if seq % 700 == 3 { note(seq) } else { sample(seq) }).collect();
+    now(journal.append(RUN, &events[..10])).unwrap();
+    // The answer was lost, and more has happened since: what is written already is not written again.
+    now(journal.append(RUN, &events[..2000])).unwrap();
+    now(journal.append(RUN, &events[1500..])).unwrap();
+    assert_eq!(now(journal.events(RUN)).unwrap(), events);
+    let changed = RunEvent { at: events[1501].at.plus(std::time::Duration::from_micros(1)), ..events[1501].clone() };
+    let refused = now(journal.append(RUN, &[changed])).unwrap_err();
+    assert!(refused.to_string().contains("event 1501") && refused.to_string().contains("says something else"), "{refused}");
+    let gap = now(journal.append(RUN, &[sample(3001), sample(3002)])).unwrap_err();
+    assert!(gap.to_string().contains("3000 comes next"), "{gap}");
+    let told = now(journal.replay(RUN, 0_u64, |next, event| {
+        assert_eq!(event.seq, *next);
+        *next += 1;
+    }));
+    assert_eq!(told.unwrap(), 3000);
+    drop(journal);
+    let connection = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
+    let rows: i64 = connection.query_row("SELECT count(*) FROM events", [], |row| row.get(0)).unwrap();
+    assert!(rows < 30, "{rows} rows for 3000 events");
+    // A journal of the first build has a row for each: it is read as well, and so is a mixture.
+    connection.execute("DELETE FROM events", []).unwrap();
+    let seal = |seq: u64, body: &str| {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for part in [RUN.as_bytes(), seq.to_string().as_bytes(), body.as_bytes()] {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        i64::from_be_bytes(hash.finalize()[..8].try_into().unwrap())
+    };
+    for event in &events[..50] {
+        let body = serde_json::to_string(event).unwrap();
+        let row = rusqlite::params![RUN, event.seq as i64, body, seal(event.seq, &body)];
+        connection.execute("INSERT INTO events VALUES (?1, ?2, ?3, ?4)", row).unwrap();
+    }
+    drop(connection);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    now(journal.append(RUN, &events[40..])).unwrap();
+    assert_eq!(now(journal.events(RUN)).unwrap(), events);
+}

@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 use rusqlite::{OptionalExtension, params};
 
+use super::batch;
 use super::sample::Samples;
 use super::schema::damaged;
 use super::store::{Store, now};
@@ -61,26 +62,39 @@ impl<T: FnMut(RunEvent)> Decoder<'_, T> {
             let mut from = 0;
             for (seq, sum, to) in &chunk.rows {
                 let text = &chunk.text[from..*to];
-                let event = self.one(*seq, *sum, text)?;
-                (self.take)(event);
+                self.row(*seq, *sum, text)?;
                 from = *to;
             }
         }
         Ok(())
     }
 
-    fn one(&mut self, seq: i64, sum: i64, body: &str) -> Result<RunEvent> {
+    fn row(&mut self, seq: i64, sum: i64, body: &str) -> Result<()> {
         let (run, next) = (self.run, self.next);
         if seq != next {
             return Err(damaged(self.path, format!("event {next} of run {run} is missing")));
         }
-        self.next += 1;
         if sum != event_sum(run, seq, body) {
             return Err(damaged(self.path, format!("event {seq} of run {run} is damaged")));
         }
-        if let Some(sample) = self.samples.read(body) {
-            return Ok(sample);
+        if batch::is_batch(body) {
+            let first = u64::try_from(seq).unwrap_or(0);
+            let events = batch::read(body, first).map_err(|why| damaged(self.path, format!("event {seq} of run {run}: {why}")))?;
+            self.next += i64::try_from(events.len()).unwrap_or(i64::MAX);
+            events.into_iter().for_each(&mut self.take);
+            return Ok(());
         }
+        self.next += 1;
+        let event = match self.samples.read(body) {
+            Some(sample) => sample,
+            None => self.other(seq, body)?,
+        };
+        (self.take)(event);
+        Ok(())
+    }
+
+    fn other(&self, seq: i64, body: &str) -> Result<RunEvent> {
+        let run = self.run;
         let wrong = |error: serde_json::Error| damaged(self.path, format!("event {seq} of run {run}: {error}"));
         let version: Version = serde_json::from_str(body).map_err(wrong)?;
         if version.v > EVENT_VERSION {
@@ -100,37 +114,63 @@ fn joined(ended: std::thread::Result<Result<()>>) -> Result<()> {
 impl Store {
     pub(super) fn append(&self, run: &str, events: &[RunEvent]) -> Result<()> {
         self.known(run)?;
-        let last: Option<i64> = self
-            .connection
-            .prepare_cached("SELECT max(seq) FROM events WHERE run = ?1")
-            .and_then(|mut statement| statement.query_row([run], |row| row.get(0)))
-            .map_err(|error| self.read_failed(&error))?;
-        let mut next = last.map_or(0, |last| last + 1);
-        for event in events {
-            let (seq, body) = (i64::try_from(event.seq).unwrap_or(i64::MAX), self.json(event)?);
+        let mut next = self.last_row(run, i64::MAX)?.map_or(Ok(0), |(seq, body)| Ok(seq + self.stands_for(run, seq, &body)?))?;
+        let mut rest = events;
+        while let [event, ..] = rest {
+            let seq = i64::try_from(event.seq).unwrap_or(i64::MAX);
             if seq < next {
                 // The answer of an earlier try was lost, unless it says something else.
-                let known: Option<String> = self
-                    .connection
-                    .query_row("SELECT body FROM events WHERE run = ?1 AND seq = ?2", params![run, seq], |row| row.get(0))
-                    .optional()
-                    .map_err(|error| self.read_failed(&error))?;
-                if known.as_deref() != Some(body.as_str()) {
+                if self.stored(run, seq)? != Some(self.json(event)?) {
                     return Err(self.refused(format!("event {seq} of run {run} is written already, and says something else")));
                 }
+                rest = &rest[1..];
                 continue;
             }
             if seq > next {
                 return Err(self.refused(format!("event {seq} of run {run} would leave a gap; {next} comes next")));
             }
+            let (body, taken) = match batch::write(rest) {
+                Some(row) => row,
+                None => (self.json(event)?, 1),
+            };
             let done = self
                 .connection
                 .prepare_cached("INSERT INTO events VALUES (?1, ?2, ?3, ?4)")
                 .and_then(|mut insert| insert.execute(params![run, seq, body, event_sum(run, seq, &body)]));
             done.map_err(|error| self.write_failed(&error))?;
-            next += 1;
+            next += i64::try_from(taken).unwrap_or(i64::MAX);
+            rest = &rest[taken..];
         }
         Ok(())
+    }
+
+    /// The last row of a run that begins at `seq` or before.
+    fn last_row(&self, run: &str, seq: i64) -> Result<Option<(i64, String)>> {
+        let sql = "SELECT seq, body FROM events WHERE run = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+        let row = self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_row(params![run, seq], read).optional());
+        row.map_err(|error| self.read_failed(&error))
+    }
+
+    /// How many events a row stands for.
+    fn stands_for(&self, run: &str, seq: i64, body: &str) -> Result<i64> {
+        if !batch::is_batch(body) {
+            return Ok(1);
+        }
+        let count = batch::count(body).map_err(|why| damaged(&self.path, format!("event {seq} of run {run}: {why}")))?;
+        Ok(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+
+    /// An event that is written already, as this build would write it alone.
+    fn stored(&self, run: &str, seq: i64) -> Result<Option<String>> {
+        let Some((first, body)) = self.last_row(run, seq)? else { return Ok(None) };
+        if !batch::is_batch(&body) {
+            return Ok((first == seq).then_some(body));
+        }
+        let row =
+            batch::read(&body, u64::try_from(first).unwrap_or(0)).map_err(|why| damaged(&self.path, format!("event {first} of run {run}: {why}")))?;
+        let event = usize::try_from(seq - first).ok().and_then(|index| row.into_iter().nth(index));
+        event.map(|event| self.json(&event)).transpose()
     }
 
     pub(super) fn events(&self, run: &str, limit: Option<u32>) -> Result<Vec<RunEvent>> {

@@ -24,6 +24,7 @@ use crate::event::{Event, Phase, RunEvent, RunStarted};
 use crate::failpoint;
 use crate::fault::{Record, TargetId};
 
+mod batch;
 mod calls;
 mod events;
 mod records;
