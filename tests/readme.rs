@@ -69,10 +69,11 @@ fn every_file_that_the_documents_name_exists() {
 
 #[test]
 fn the_dependency_table_equals_cargo_toml() {
-    let manifest = read("Cargo.toml");
+    // The fuzz targets are a package of their own in this workspace.
+    let manifests = ["Cargo.toml", "tests/fuzz/Cargo.toml"].map(read).join("\n");
     let mut declared = BTreeSet::new();
     let mut inside = false;
-    for line in manifest.lines() {
+    for line in manifests.lines() {
         if line.starts_with('[') {
             inside = ["[dependencies]", "[dev-dependencies]"].contains(&line);
         } else if let Some((name, _)) = line.split_once('=').filter(|_| inside) {
@@ -82,6 +83,8 @@ fn the_dependency_table_equals_cargo_toml() {
     let document = read("docs/dependencies.md");
     let rows = document.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 2);
     let listed: BTreeSet<String> = rows.flat_map(|row| row.split(" | ").nth(1).unwrap_or_default().spans()).collect();
+    // What a package takes from the other is not from outside.
+    declared.remove("firedrill");
     assert!(declared.len() > 20);
     assert_eq!(declared, listed, "left: Cargo.toml, right: second column of docs/dependencies.md");
 }
