@@ -15,7 +15,7 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("aws_sdk_route53", &["fault::aws", "probe::aws"]),
     ("aws_sdk_sts", &["fault::aws", "probe::aws"]),
     ("clap", &["cli"]),
-    ("console", &["report"]),
+    ("console", &["report", "cli"]),
     ("handlebars", &["report"]),
     ("indicatif", &["report", "cli"]),
     ("jsonschema", &["drill"]),

@@ -83,6 +83,8 @@ fn the_dependency_table_equals_cargo_toml() {
     let document = read("docs/dependencies.md");
     let rows = document.lines().filter(|line| line.starts_with("| ") && line.matches(" | ").count() == 2);
     let listed: BTreeSet<String> = rows.flat_map(|row| row.split(" | ").nth(1).unwrap_or_default().spans()).collect();
+    // What a package takes from the other is not from outside.
+    declared.remove("firedrill");
     assert!(declared.len() > 20);
     assert_eq!(declared, listed, "left: Cargo.toml, right: second column of docs/dependencies.md");
 }

@@ -60,6 +60,7 @@ impl Definition for CanaryProbe {
             verified: "",
             must_know: &[
                 "The write is a POST of {\"number\": N, \"run\": \"…\"}, acknowledged by 2xx; the read is a GET with ?run=… that answers {\"numbers\": […]}.",
+                "It needs an endpoint of your own that stores a number the way an order is stored.",
                 "Write to where users write and read where they will be served from: the survivor.",
                 "Every acknowledged write is looked for every time: a survivor that rolls back has lost it after all.",
             ],

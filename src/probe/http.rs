@@ -45,6 +45,8 @@ impl Definition for HttpProbe {
             must_know: &[
                 "The answer counts once its body has arrived, or the first 64 KiB of it.",
                 "No answer, and an answer that breaks a condition, are bad; an address that probes may not read is unknown.",
+                "Ask what a user asks, not a health check that answers without its dependencies.",
+                "`expectTls` is not built yet, and refused by the plan; certificates are verified without it.",
                 "Redirects are followed, unless a redirect is what is expected; link-local and metadata addresses never.",
             ],
             permissions: Permissions { inject: &[], revert: &[], read: &["reach the URL from where firedrill runs"] },

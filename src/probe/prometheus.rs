@@ -59,6 +59,7 @@ impl Definition for PrometheusProbe {
             verified: "",
             must_know: &[
                 "A source that cannot be asked is unknown, never bad: it is the instrument, not the thing under test.",
+                "Ask a source outside the region that fails; one inside it is unknown just when it matters.",
                 "`alive` tells an alert that does not fire from a source that measures nothing; `detectWithin` needs it.",
             ],
             permissions: Permissions { inject: &[], revert: &[], read: &["GET /api/v1/query of the source"] },

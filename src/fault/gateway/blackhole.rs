@@ -56,6 +56,7 @@ impl Definition for GatewayBlackhole {
             must_know: &[
                 "Connections that are open stay open, as on the day, unless `existing: cut` is given.",
                 "Only what goes through the gateway is hit: clients use it by `HTTPS_PROXY` and `HTTP_PROXY`.",
+                "A client without a timeout of its own hangs for as long as the fault is held: that is often what the drill finds.",
             ],
             permissions: rule::PERMISSIONS,
             example: "gatewayBlackhole: {gateway: edge, services: [dynamodb, sts]}",

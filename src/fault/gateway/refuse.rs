@@ -56,6 +56,8 @@ impl Definition for GatewayRefuse {
             must_know: &[
                 "The reset comes when the client has said where it wants to go: the connection to the gateway itself still opens.",
                 "Connections that are open stay open, as on the day, unless `existing: cut` is given.",
+                "Only what goes through the gateway is hit: clients use it by `HTTPS_PROXY` and `HTTP_PROXY`.",
+                "A refusal is the kind failure, for clients notice it at once; most outages hang (`gatewayBlackhole`).",
             ],
             permissions: rule::PERMISSIONS,
             example: "gatewayRefuse: {gateway: edge, services: [dynamodb, sts]}",
