@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::params::Existing;
-use super::rule::{self, Flavor, Scope, Seen};
+use super::rule::{self, Flavor, Scope};
+use super::trial::{Seen, Trial};
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::fault::definition::Definition;
@@ -51,7 +53,7 @@ impl Definition for GatewayNoCredentials {
     fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
         let services = SERVICES.map(str::to_owned);
         let scope = Scope { gateway: &self.gateway, services: &services, region: self.region.as_deref(), existing: Some(Existing::Keep) };
-        rule::open(&FLAVOR, Effect::Blackhole, scope, places, drill, step)
+        rule::open(&FLAVOR, Ok(Effect::Blackhole), scope, places, drill, step)
     }
 
     fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {
@@ -73,12 +75,19 @@ static FLAVOR: Flavor = Flavor {
     name: "gatewayNoCredentials",
     // A hanging rule found in a gateway is `gatewayBlackhole`'s to report: same effect, same undo. Sweep needs to find it once.
     owns: |_| false,
-    watch: HANGS,
-    bites: |seen| match seen {
-        Seen::Nothing => Ok(()),
-        other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
-    },
+    warning: Some("does not take back credentials that were handed out before: they stay good until they expire"),
+    bites,
 };
+
+fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
+    async {
+        match trial.tunnel(HANGS).await?.seen {
+            Seen::Nothing => Ok(()),
+            other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
+        }
+    }
+    .boxed()
+}
 
 #[cfg(test)]
 mod tests {
