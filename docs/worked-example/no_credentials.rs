@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
+use futures::future::{BoxFuture, FutureExt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::params::Existing;
 use super::rule::{self, Flavor, Scope};
-use super::trial::Seen;
+use super::trial::{Seen, Trial};
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::fault::definition::Definition;
@@ -75,17 +75,19 @@ static FLAVOR: Flavor = Flavor {
     name: "gatewayNoCredentials",
     // A hanging rule found in a gateway is `gatewayBlackhole`'s to report: same effect, same undo. Sweep needs to find it once.
     owns: |_| false,
-    warning: None,
-    bites: |trial| {
-        async move {
-            match trial.tunnel(HANGS).await?.seen {
-                Seen::Nothing => Ok(()),
-                other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
-            }
-        }
-        .boxed()
-    },
+    warning: Some("does not take back credentials that were handed out before: they stay good until they expire"),
+    bites,
 };
+
+fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
+    async {
+        match trial.tunnel(HANGS).await?.seen {
+            Seen::Nothing => Ok(()),
+            other => Err(format!("a new connection should hang for {} s, but {other}", HANGS.as_secs())),
+        }
+    }
+    .boxed()
+}
 
 #[cfg(test)]
 mod tests {

@@ -150,8 +150,8 @@ mod tests {
     use super::*;
 
     fn sockets() -> (UnixStream, UnixStream) {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
+        let (ours, theirs) = UnixStream::pair().expect("a pair of sockets");
+        ours.set_nonblocking(true).expect("a socket that does not block");
         (ours, theirs)
     }
 
