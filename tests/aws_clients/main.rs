@@ -4,7 +4,7 @@
 //! variant that it has for it, not its general one; `once` that it does not try again although others would. docs/aws-errors.md cites the sources.
 #![cfg(feature = "aws")]
 // Clippy takes only functions marked as tests for tests; what they share is not.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod boto3;
 mod every_operation;
