@@ -174,6 +174,8 @@ fn text(it: &Comparison) -> String {
     let score = |score: Option<f64>| score.map_or_else(|| "–".to_owned(), |score| format!("{score:.1}"));
     let moved = it.scores[0].zip(it.scores[1]).map(|(a, b)| b - a).filter(|moved| moved.abs() >= 0.05);
     let difference = moved.map_or(String::new(), |moved| format!("{moved:+.1}").replace('-', "\u{2212}"));
+    // Of runs that are not comparable the differences are shown, but not judged.
+    let change = |it_is: Change| if it.outcome == Outcome::NotComparable { "" } else { change(it_is) };
     let row = |cells: [String; 4]| cells.map(|cell| plain(&cell)).to_vec();
     let mut rows = vec![
         row([String::new(), "FIRST".into(), "SECOND".into(), "CHANGE".into()]),
@@ -188,7 +190,7 @@ fn text(it: &Comparison) -> String {
     rows.push(row(["took".into(), took(&it.a), took(&it.b), delta("took", it.b.took - it.a.took)]));
     rows.push(row(["verdict".into(), verdict(it.verdicts[0]).into(), verdict(it.verdicts[1]).into(), String::new()]));
     rows.push(row(["left".into(), left(it.cleanliness[0]).into(), left(it.cleanliness[1]).into(), String::new()]));
-    rows.push(row(["score".into(), score(it.scores[0]), score(it.scores[1]), format!("{} {difference}", change(it.score_change))]));
+    rows.push(row(["score".into(), score(it.scores[0]), score(it.scores[1]), format!("{} {difference}", change(it.score_change)).trim().to_owned()]));
     for pair in &it.objectives {
         let said = |verdict: Option<ObjectiveVerdict>| match verdict {
             None => "–",
@@ -200,7 +202,7 @@ fn text(it: &Comparison) -> String {
         for clock in &pair.clocks {
             let difference = clock.delta.filter(|delta| *delta != 0.0).map_or(String::new(), |value| delta(clock.clock, value));
             let name = format!("  {}", named(clock.clock));
-            rows.push(row([name, clock.a.clone(), clock.b.clone(), format!("{} {difference}", change(clock.change))]));
+            rows.push(row([name, clock.a.clone(), clock.b.clone(), format!("{} {difference}", change(clock.change)).trim().to_owned()]));
         }
     }
     text + &columns(&rows)

@@ -13,7 +13,7 @@ use crate::report::inert::clip;
 use crate::report::story::ObjectiveStory;
 use crate::report::track::Stretch;
 use crate::report::words;
-use crate::score::{Figure, ObjectiveScore, ObjectiveVerdict, Severity};
+use crate::score::{Figure, ObjectiveClocks, ObjectiveScore, ObjectiveVerdict, Severity, TargetKind};
 
 /// An objective's row.
 #[derive(Debug, Clone, Serialize)]
@@ -81,7 +81,10 @@ pub(super) fn lane(objective: &ObjectiveStory, score: Option<&ObjectiveScore>, s
         Some(ObjectiveVerdict::Unknown) | None => ("unknown", "unknown", "?"),
     };
     let clocks = score.map(|score| &score.clocks);
+    let lost = score.and_then(|score| score.targets.iter().find(|it| it.verdict == ObjectiveVerdict::Missed)).filter(|it| it.kind == TargetKind::LoseAtMost);
     let figure = match (clocks, score) {
+        // What the verdict is about: it may have recovered in time, and lost data.
+        (Some(ObjectiveClocks { lose: Some(lose), .. }), _) if lost.is_some() => format!("{} of writes lost", lose.age),
         (Some(_), Some(score)) if score.not_impacted && !objective.detects_only() => "not impacted".into(),
         (Some(clocks), _) => clocks.detect.filter(|_| objective.detects_only()).or(clocks.recover).map(|it| it.to_string()).unwrap_or_default(),
         _ => String::new(),
