@@ -25,8 +25,9 @@ DOWNLOAD = 512 * 1024 * 1024
 IDLE = 2000
 RULES = 1000
 LIMIT_IDLE_KIB = 16.0
-# Two runs of the same binary differ by this much on a quiet machine.
+# Medians of the same binary, measured against itself, differ by this much on a quiet machine: equal proxies would else fail every other time.
 NOISE = 0.07
+NOISE_P99 = 0.15
 
 
 @dataclass
@@ -133,9 +134,9 @@ def judge(figures: Figures, idle: dict[str, float], limits: Limits) -> None:
     empty, ruled = "firedrill", f"{RULES:,} rules"
     for ours in (empty, ruled):
         for count in CONNECTIONS:
-            compare(f"requests/s, {count}", ours, "fault-cli", least=1.0)
-            compare(f"requests p99 µs, {count}", ours, "fault-cli", most=1.0)
-        compare(f"connects/s, {NEW_AT_ONCE}", ours, "fault-cli", least=1.0)
+            compare(f"requests/s, {count}", ours, "fault-cli", least=1.0 - NOISE)
+            compare(f"requests p99 µs, {count}", ours, "fault-cli", most=1.0 + NOISE_P99)
+        compare(f"connects/s, {NEW_AT_ONCE}", ours, "fault-cli", least=1.0 - NOISE)
         compare("MB/s", ours, "squid", least=1.0)
         limits.hold(f"idle connection: {ours}", idle[ours] <= LIMIT_IDLE_KIB, f"{idle[ours]:.1f} KiB, limit {LIMIT_IDLE_KIB:.0f} KiB")
     for count in CONNECTIONS:

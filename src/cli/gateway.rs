@@ -111,7 +111,7 @@ async fn serve(config: Config) -> Exit {
     raise_descriptor_limit();
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return super::fail(Exit::Internal, "cannot listen for signals") };
-    let gateway = match Server::start_on(config, lanes()) {
+    let gateway = match Server::start(config) {
         Ok(gateway) => gateway,
         Err(error) => return super::fail(Exit::Usage, error),
     };
@@ -124,11 +124,6 @@ async fn serve(config: Config) -> Exit {
     }
     gateway.stop().await;
     Exit::Passed
-}
-
-/// A thread a core, up to a number that no network outruns: they all wake for a new client, and one gets it.
-fn lanes() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4)
 }
 
 /// Each connection takes two descriptors, and the usual soft limit is 1,024: use what the system allows.

@@ -40,11 +40,13 @@ pub(super) struct Shared {
 impl Shared {
     /// Opens an upstream connection for this client.
     pub async fn dial(&self, host: &str, port: u16, client: &Wire) -> Result<TcpStream, DialError> {
-        let reached_by = client.tcp().local_addr().ok();
         let is_self = |address: SocketAddr| {
-            let own = address.ip() == self.listen.ip() || reached_by.is_some_and(|reached| reached.ip() == address.ip());
+            if address.port() != self.listen.port() {
+                return false;
+            }
+            let own = address.ip() == self.listen.ip() || client.tcp().local_addr().is_ok_and(|reached| reached.ip() == address.ip());
             let any = self.listen.ip().is_unspecified() && (address.ip().is_loopback() || address.ip().is_unspecified());
-            address.port() == self.listen.port() && (own || any)
+            own || any
         };
         resolve::dial(host, port, &self.resolve, is_self).await
     }

@@ -49,14 +49,6 @@ impl Gateway {
     /// Fails when the address is taken, a live gateway owns the socket, or others may write the socket's directory. A socket that a dead gateway left
     /// behind is replaced.
     pub fn start(config: Config) -> io::Result<Self> {
-        Self::start_on(config, 0)
-    }
-
-    /// Starts a gateway whose clients are served by so many threads of its own, while steering stays on the current runtime.
-    ///
-    /// For a process that is nothing but a gateway: a connection stays on the thread that accepted it, and no thread ever wakes another to move its
-    /// bytes. Fails as [`Gateway::start`] does.
-    pub fn start_on(config: Config, lanes: usize) -> io::Result<Self> {
         let (socket, steering) = SocketFile::bind(&config.socket)?;
         let tcp = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         let at = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", config.listen));
@@ -78,18 +70,7 @@ impl Gateway {
             tasks: tasks.clone(),
             stop: stop.clone(),
         });
-        if lanes == 0 {
-            tasks.spawn(accept_clients(shared.clone(), listener));
-        } else {
-            let listener = listener.into_std()?;
-            let started = (0..lanes).try_for_each(|number| lane(number, shared.clone(), listener.try_clone()?));
-            if let Err(error) = started {
-                // Those that run already end.
-                stop.cancel();
-                tasks.close();
-                return Err(error);
-            }
-        }
+        tasks.spawn(accept_clients(shared.clone(), listener));
         tasks.spawn(accept_steering(shared, steering));
         Ok(Self { address, socket, stop, tasks })
     }
@@ -119,23 +100,6 @@ impl Drop for Gateway {
         self.stop.cancel();
         self.tasks.close();
     }
-}
-
-/// A thread that accepts clients and serves them to their end. All lanes listen on the same socket: whichever is free takes the next client.
-fn lane(number: usize, shared: Arc<Shared>, listener: std::net::TcpListener) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = {
-        let _inside = runtime.enter();
-        TcpListener::from_std(listener)?
-    };
-    // Before the thread runs: else a stop could find nothing to wait for.
-    let clients = shared.tasks.track_future(accept_clients(shared.clone(), listener));
-    let serve = move || {
-        runtime.block_on(clients);
-        // Its clients are on this runtime, and go with it: all have ended once the gateway's tasks have.
-        runtime.block_on(shared.tasks.wait());
-    };
-    std::thread::Builder::new().name(format!("gateway-{number}")).spawn(serve).map(drop)
 }
 
 async fn accept_clients(shared: Arc<Shared>, listener: TcpListener) {

@@ -10,7 +10,6 @@ mod counts;
 mod effects;
 mod endpoint;
 mod ground;
-mod lanes;
 mod passing;
 mod rules;
 mod steering;
