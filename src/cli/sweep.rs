@@ -108,7 +108,7 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         if let Err(error) = listen(&control, clock) {
             return Ok(fail(Exit::Internal, format!("cannot listen for signals: {error}")));
         }
-        let telling = Telling::start(clock);
+        let telling = Telling::resume(clock, &journal, &run).await;
         let where_ = (environment.metadata.name.clone(), environment.spec.clone());
         let outcome = recovery::sweep(world.clone(), leftover, drill.clone(), where_, controlled, telling.sinks.clone()).await;
         telling.finish().await;
