@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
-use super::prepare::{Prepared, exit_of, prepare};
+use super::prepare::{Prepared, exit_of, occupied_so_far, prepare};
 use super::session::say;
 use super::{Context, Format};
 use crate::drill::diagnostic::printable;
@@ -18,8 +18,9 @@ use crate::plan::PlannedStep;
 
 /// Show what a drill would touch, and every reason to refuse it; reads only
 ///
-/// Resolves the targets, reads their state before, and prints for each how it would be undone, by firedrill and by hand. Exits 0 when the drill may run, 5
-/// when a guard would refuse it, 8 when the platform could not be asked.
+/// Resolves the targets, reads their state before, and prints for each how it would be undone, by firedrill and by hand. Reads the journal too: a run that is
+/// going on there, or that left something in place, is in the way. Exits 0 when the drill may run, 5 when a guard would refuse it, 8 when the platform could
+/// not be asked.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -39,11 +40,12 @@ pub struct Plan {
 }
 
 /// Runs the command.
-pub async fn run(_context: &Context, args: Plan) -> Exit {
-    let prepared = match prepare(&args.drill, &args.env, false).await {
+pub async fn run(context: &Context, args: Plan) -> Exit {
+    let mut prepared = match prepare(&args.drill, &args.env, false).await {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
+    prepared.refusals.extend(occupied_so_far(context, &prepared).await);
     say(&match args.format {
         Format::Text => text(&prepared),
         Format::Json => as_json(&prepared),

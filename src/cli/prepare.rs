@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+use super::Context;
 use super::environment::{OpenError, Opened};
+use super::listing::command;
 use super::session::warn;
 use crate::clock::{Clock, Timestamp};
 use crate::drill::diagnostic::Diagnostic;
@@ -17,7 +19,8 @@ use crate::engine::runner::{GATE_TIMEOUT, Setup, objective_infos};
 use crate::event::{Health, ObjectiveInfo, RunStarted};
 use crate::exit::Exit;
 use crate::fault::registry::Registry;
-use crate::journal::RunHeader;
+use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, RunHeader};
 use crate::plan::{self, Plan, Refusal};
 use crate::probe::ProbeSource;
 use crate::probe::open::Opener;
@@ -107,7 +110,9 @@ fn default_baseline(objectives: &[ObjectiveInfo]) -> Duration {
     BASELINE.0.max(slowest * BASELINE.1)
 }
 
-fn refusal(reason: String) -> Refusal {
+/// A refusal of no one step.
+#[must_use]
+pub fn refusal(reason: String) -> Refusal {
     Refusal { step: None, reason, unreachable: false }
 }
 
@@ -177,6 +182,39 @@ fn started(
 fn hash(document: &impl Serialize) -> String {
     let text = serde_json::to_vec(document).unwrap_or_default();
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// One run at a time in an environment, and none on top of what an earlier one left: limits and prior states would not mean what they say. An embedded
+/// sandbox is the run's own.
+pub async fn occupied(context: &Context, journal: &dyn Journal, opened: &Opened, environment: &str) -> Option<Refusal> {
+    if opened.embedded() {
+        return None;
+    }
+    let runs = match journal.runs().await {
+        Ok(runs) => runs,
+        Err(error) => return Some(refusal(error.to_string())),
+    };
+    runs.into_iter().filter(|other| other.header.environment == environment).find_map(|other| {
+        let (run, open) = (&other.header.run, other.open_records);
+        if other.alive {
+            let abort = command(context, &format!("abort {run}"));
+            return Some(refusal(format!("run {run} is going on in '{environment}'; wait for it, or `{abort}`")));
+        }
+        let resume = command(context, &format!("resume {run}"));
+        (open > 0).then(|| refusal(format!("run {run} has {open} unreverted target(s) in '{environment}'; `{resume}` first")))
+    })
+}
+
+/// The same for a plan, which makes no journal: where there is none, nothing is in the way.
+pub async fn occupied_so_far(context: &Context, prepared: &Prepared) -> Option<Refusal> {
+    if context.state_dir.as_ref().is_some_and(|dir| !dir.exists()) {
+        return None;
+    }
+    match Sqlite::open_existing(context.state_dir.as_deref()) {
+        Ok(None) => None,
+        Ok(Some(journal)) => occupied(context, &journal, &prepared.opened, &prepared.setup.header.environment).await,
+        Err(error) => Some(refusal(error.to_string())),
+    }
 }
 
 /// Prints why a run may not start; the exit code says whether a guard refused or the platform could not be asked.

@@ -68,7 +68,7 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
         return Ok(fail(Exit::Internal, format!("cannot listen for signals: {error}")));
     }
     let dir = report_dir(args.report_dir.as_deref(), journal.dir(), &run);
-    let telling = Telling::start(clock);
+    let telling = Telling::resume(clock, &journal, &run).await;
     let world = world(clock, journal.clone(), &environment);
     let outcome = recovery::resume(world, summary, controlled, telling.sinks.clone()).await;
     telling.finish().await;

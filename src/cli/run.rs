@@ -7,14 +7,14 @@ use clap::Args;
 
 use super::listing::command;
 use super::people::{Terminal, Unattended};
-use super::prepare::{Prepared, prepare, refuse};
+use super::prepare::{Prepared, occupied, prepare, refusal, refuse};
 use super::session::{Telling, conclude, listen, report_dir, warn};
 use super::{Context, fail};
 use crate::engine::control::Control;
 use crate::engine::{World, runner};
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
-use crate::journal::{Journal, JournalError};
+use crate::journal::Journal;
 
 /// Run a drill: inject, hold, undo everything, score it, write the report
 ///
@@ -75,12 +75,10 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     }
     let journal = match Sqlite::open_default(context.state_dir.as_deref()) {
         Ok(journal) => Arc::new(journal),
-        Err(error) => return (fail(Exit::Refused, error), opened),
+        Err(error) => return (refuse(&[refusal(error.to_string())]), opened),
     };
-    if !opened.embedded()
-        && let Err(error) = others(journal.as_ref(), &setup.header.environment).await
-    {
-        return (fail(Exit::Refused, error), opened);
+    if let Some(occupied) = occupied(context, journal.as_ref(), &opened, &setup.header.environment).await {
+        return (refuse(&[occupied]), opened);
     }
     let (control, controlled) = Control::new();
     if let Err(error) = listen(&control, clock) {
@@ -88,7 +86,7 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     }
     let _claim = match journal.claim(&run).await {
         Ok(claim) => claim,
-        Err(error) => return (fail(Exit::Refused, error), opened),
+        Err(error) => return (refuse(&[refusal(error.to_string())]), opened),
     };
     let dir = report_dir(args.report_dir.as_deref(), journal.dir(), &run);
     let telling = Telling::start(clock);
@@ -109,10 +107,7 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
             }
             (exit, opened)
         }
-        Ok(Err(error)) => {
-            warn("nothing was touched");
-            (fail(Exit::Refused, error), opened)
-        }
+        Ok(Err(error)) => (refuse(&[refusal(error.to_string())]), opened),
     }
 }
 
@@ -126,19 +121,4 @@ async fn defective(context: &Context, journal: &dyn Journal, run: &str, defect: 
             Exit::StillInPlace
         }
     }
-}
-
-/// One run at a time in an environment, and none on top of what an earlier one left: limits and prior states would not mean what they say.
-async fn others(journal: &dyn Journal, environment: &str) -> Result<(), JournalError> {
-    for other in journal.runs().await?.into_iter().filter(|other| other.header.environment == environment) {
-        let run = &other.header.run;
-        if other.alive {
-            return Err(JournalError::Busy(format!("run {run} is going on in '{environment}'; wait for it, or `firedrill abort {run}`")));
-        }
-        if other.open_records > 0 {
-            let open = other.open_records;
-            return Err(JournalError::Busy(format!("run {run} has {open} unreverted target(s) in '{environment}'; `firedrill resume {run}` first")));
-        }
-    }
-    Ok(())
 }

@@ -14,6 +14,7 @@ use crate::engine::control::{Control, Urgency};
 use crate::engine::runner::Outcome;
 use crate::event::{RunEvent, StopReason};
 use crate::exit::Exit;
+use crate::journal::sqlite::Sqlite;
 use crate::report::live::Live;
 use crate::report::story::Story;
 use crate::report::{self, Sink};
@@ -66,9 +67,19 @@ impl Telling {
     /// Starts the live view. A sink that fails is dropped; the run goes on.
     #[must_use]
     pub fn start(clock: Clock) -> Self {
+        Self::after(clock, Story::default())
+    }
+
+    /// Starts the live view of a resumed undo: it knows what is in place, and tells nothing again. A journal that does not read is the recovery's to report.
+    pub async fn resume(clock: Clock, journal: &Sqlite, run: &str) -> Self {
+        let past = journal.replay(run, Story::default(), Story::take).await.unwrap_or_default();
+        Self::after(clock, past.resumed())
+    }
+
+    fn after(clock: Clock, past: Story) -> Self {
         let (sinks, mut events) = mpsc::unbounded_channel::<RunEvent>();
         let task = tokio::spawn(async move {
-            let mut live = Live::on_stderr(clock).ok();
+            let mut live = Live::on_stderr(clock, past).ok();
             while let Some(event) = events.recv().await {
                 if live.as_mut().is_some_and(|sink| sink.event(&event).is_err()) {
                     live = None;

@@ -8,9 +8,13 @@ use serde::Serialize;
 
 use super::Context;
 use super::listing::{age, columns, command, plain, print};
+use super::sweep::expiry;
 use crate::clock::Timestamp;
+use crate::drill::spec::EnvironmentSpec;
 use crate::event::Phase;
 use crate::exit::Exit;
+use crate::fault::Expiry;
+use crate::fault::registry::Registry;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError, RunSummary};
 
@@ -60,6 +64,8 @@ struct ShownRecord {
     target: String,
     phase: Phase,
     undo_by: Timestamp,
+    /// It goes away by itself by then.
+    expires: bool,
 }
 
 /// Runs the command.
@@ -100,7 +106,9 @@ async fn look(context: &Context) -> Result<Shown, JournalError> {
 async fn show(context: &Context, journal: &Sqlite, summary: RunSummary) -> Result<ShownRun, JournalError> {
     let run = summary.header.run;
     let records = journal.records(&run).await?;
+    let kinds = Registry::new(&EnvironmentSpec::default());
     let open = records.into_iter().filter(|record| !record.phase.is_closed()).map(|record| ShownRecord {
+        expires: expiry(&record, &kinds) != Expiry::None,
         step: record.step,
         kind: record.kind,
         action: record.action,
@@ -165,7 +173,7 @@ fn text(shown: &Shown, now: Timestamp) -> String {
 fn row(record: &ShownRecord, now: Timestamp) -> Vec<String> {
     let left =
         if record.undo_by > now { format!("in {}", age(record.undo_by.since(now))) } else { format!("{} ago", age(now.since(record.undo_by))) };
-    let deadline = if record.action { "no expiry of its own".to_owned() } else { format!("{} ({left})", seconds(record.undo_by)) };
+    let deadline = if record.expires { format!("{} ({left})", seconds(record.undo_by)) } else { "no expiry of its own".to_owned() };
     let phase = format!("{:?}", record.phase).to_lowercase();
     vec![format!("  {}", plain(&record.step)), plain(&record.target), phase, deadline]
 }

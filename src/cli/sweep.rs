@@ -17,6 +17,7 @@ use crate::drill::{bind, load};
 use crate::engine::control::Control;
 use crate::engine::recovery::{self, Leftover, RecoveryError};
 use crate::exit::Exit;
+use crate::fault::{Expiry, KindSource, Record};
 use crate::journal::Journal;
 use crate::journal::sqlite::Sqlite;
 use crate::sandbox;
@@ -86,7 +87,7 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         say(&format!("nothing of firedrill's is in place in '{}'", environment.metadata.name));
         return Ok(Exit::Passed);
     }
-    leftovers.iter().for_each(list);
+    leftovers.iter().for_each(|leftover| list(leftover, world.kinds.as_ref()));
     if !args.apply {
         say("dry run; add --apply to undo it");
         return Ok(Exit::StillInPlace);
@@ -107,7 +108,7 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         if let Err(error) = listen(&control, clock) {
             return Ok(fail(Exit::Internal, format!("cannot listen for signals: {error}")));
         }
-        let telling = Telling::start(clock);
+        let telling = Telling::resume(clock, &journal, &run).await;
         let where_ = (environment.metadata.name.clone(), environment.spec.clone());
         let outcome = recovery::sweep(world.clone(), leftover, drill.clone(), where_, controlled, telling.sinks.clone()).await;
         telling.finish().await;
@@ -128,7 +129,7 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
     Ok(worst)
 }
 
-fn list(leftover: &Leftover) {
+fn list(leftover: &Leftover, kinds: &dyn KindSource) {
     let known = match &leftover.known {
         Some(summary) if summary.alive => "going on now in another process",
         Some(_) => "in the journal: `firedrill resume` would undo it too",
@@ -136,6 +137,62 @@ fn list(leftover: &Leftover) {
     };
     say(&format!("run {} ({known}):", leftover.run));
     for record in &leftover.records {
-        say(&format!("  {}  {}  step '{}'  gone by itself by {}", record.target, record.kind, record.step, record.undo_by));
+        say(&line(record, kinds));
+    }
+}
+
+fn line(record: &Record, kinds: &dyn KindSource) -> String {
+    let until = match expiry(record, kinds) {
+        Expiry::Own => format!("gone by itself by {}", record.undo_by),
+        Expiry::DeadMan => format!("undone by its dead-man by {}", record.undo_by),
+        Expiry::None => "stays until it is undone: no expiry of its own".to_owned(),
+    };
+    format!("  {}  {}  step '{}'  {until}", record.target, record.kind, record.step)
+}
+
+/// How a target's change goes away when nobody undoes it. What is not known to expire stays.
+pub(super) fn expiry(record: &Record, kinds: &dyn KindSource) -> Expiry {
+    if record.action { Expiry::None } else { kinds.for_record(record).map_or(Expiry::None, |kind| kind.expiry()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::drill::spec::EnvironmentSpec;
+    use crate::event::Phase;
+    use crate::fault::registry::Registry;
+    use crate::fault::{RECORD_VERSION, TargetId};
+
+    fn left(kind: &str, action: bool, invert: Value) -> String {
+        let record = Record {
+            version: RECORD_VERSION,
+            run: "01KB2QXW8V5Z3M4N7P9R1S6T8D".into(),
+            step: "evacuate".into(),
+            after: Vec::new(),
+            kind: kind.into(),
+            action,
+            keep: false,
+            target: TargetId { place: "edge/127.0.0.1:1".into(), id: "weights".into() },
+            prior: Value::Null,
+            ours: Value::Null,
+            invert,
+            companions: Vec::new(),
+            undo_by: Timestamp(1_700_000_000_000_000),
+            phase: Phase::Intent,
+        };
+        line(&record, &Registry::new(&EnvironmentSpec::default()))
+    }
+
+    #[test]
+    fn only_what_expires_is_said_to_go_away_by_itself() {
+        let shift = left("edgeShift", true, json!({}));
+        assert!(shift.ends_with("stays until it is undone: no expiry of its own"), "{shift}");
+        let unknown = left("fromTheFuture", false, json!({}));
+        assert!(unknown.ends_with("stays until it is undone: no expiry of its own"), "{unknown}");
+        let rule = left("gatewayBlackhole", false, json!({"gateway": "edge", "socket": "/run/firedrill/gateway.sock"}));
+        assert!(rule.contains("gone by itself by 2023-11-14"), "{rule}");
     }
 }

@@ -12,6 +12,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle, T
 
 use super::Sink;
 use super::frame::{Canvas, frame};
+use super::story::Story;
 use super::tell::Teller;
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, RunEvent};
@@ -32,20 +33,21 @@ pub struct Live {
 }
 
 impl Live {
-    /// The view that fits standard error: a picture on a terminal, lines elsewhere or with `TERM=dumb`. `NO_COLOR` takes the colours away.
+    /// The view that fits standard error: a picture on a terminal, lines elsewhere or with `TERM=dumb`. `NO_COLOR` takes the colours away. `past` is what
+    /// is known of the run already.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn on_stderr(clock: Clock) -> io::Result<Self> {
+    pub fn on_stderr(clock: Clock, past: Story) -> io::Result<Self> {
         let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         if io::stderr().is_terminal() && !dumb {
             let terminal = Term::stderr();
             let size = terminal.clone();
             let target = ProgressDrawTarget::term(terminal, 10);
-            Self::spawn(clock, Box::new(Picture::new(target, Box::new(move || size.size()), !set("NO_COLOR"))))
+            Self::spawn(clock, Box::new(Picture::new(target, Box::new(move || size.size()), !set("NO_COLOR"), past)))
         } else {
-            Self::lines(clock, Box::new(io::stderr()))
+            Self::lines_after(clock, Box::new(io::stderr()), past)
         }
     }
 
@@ -54,7 +56,15 @@ impl Live {
     /// # Errors
     /// When no thread can be started.
     pub fn lines(clock: Clock, out: Box<dyn Write + Send>) -> io::Result<Self> {
-        Self::spawn(clock, Box::new(Lines { out, teller: Teller::default() }))
+        Self::lines_after(clock, out, Story::default())
+    }
+
+    /// Lines of a run that goes on.
+    ///
+    /// # Errors
+    /// When no thread can be started.
+    pub fn lines_after(clock: Clock, out: Box<dyn Write + Send>, past: Story) -> io::Result<Self> {
+        Self::spawn(clock, Box::new(Lines { out, teller: Teller::after(past) }))
     }
 
     /// The picture, on any terminal.
@@ -63,7 +73,7 @@ impl Live {
     /// When no thread can be started.
     pub fn picture(clock: Clock, terminal: Box<dyn TermLike>, colour: bool) -> io::Result<Self> {
         let size = (terminal.height(), terminal.width());
-        Self::spawn(clock, Box::new(Picture::new(ProgressDrawTarget::term_like(terminal), Box::new(move || size), colour)))
+        Self::spawn(clock, Box::new(Picture::new(ProgressDrawTarget::term_like(terminal), Box::new(move || size), colour, Story::default())))
     }
 
     fn spawn(clock: Clock, mut view: Box<dyn View>) -> io::Result<Self> {
@@ -164,14 +174,14 @@ struct Picture {
 }
 
 impl Picture {
-    fn new(target: ProgressDrawTarget, size: Box<dyn Fn() -> (u16, u16) + Send>, colour: bool) -> Self {
+    fn new(target: ProgressDrawTarget, size: Box<dyn Fn() -> (u16, u16) + Send>, colour: bool, past: Story) -> Self {
         let screen = MultiProgress::with_draw_target(target);
         let bar = screen.add(ProgressBar::new_spinner());
         // The default style shows a spinner; the frame is the message alone.
         if let Ok(style) = ProgressStyle::with_template("{msg}") {
             bar.set_style(style);
         }
-        Self { screen, bar, teller: Teller::default(), size, colour }
+        Self { screen, bar, teller: Teller::after(past), size, colour }
     }
 
     fn draw(&mut self, now: Timestamp) {

@@ -35,7 +35,7 @@ pub struct Story {
     pub stops: Vec<(Timestamp, StopReason, String)>,
     /// When undo began; more than once in a run that was hurried or resumed.
     pub undo: Vec<(Timestamp, bool)>,
-    /// When the faults were lifted, and what was left.
+    /// When every fault was lifted for the first time, or was tried to be, and what was left.
     pub lifted: Option<(Timestamp, Vec<String>)>,
     /// Fail-back waits: since when, until when at the latest.
     pub region_waiting: Option<(Timestamp, Timestamp)>,
@@ -223,9 +223,22 @@ impl Story {
             }
             Event::FaultLost { step, target, detail } => self.step(step).lost.push((at, target.clone(), detail.clone())),
             Event::HoldStarted { until } => self.hold = Some((at, *until)),
-            Event::Stopping { reason, detail } => self.stops.push((at, *reason, detail.clone())),
-            Event::UndoStarted { targets: _, hurried } => self.undo.push((at, *hurried)),
-            Event::FaultsLifted { left } => self.lifted = Some((at, left.clone())),
+            Event::Stopping { reason, detail } => {
+                if *reason == StopReason::Resumed {
+                    self.goes_on();
+                }
+                self.stops.push((at, *reason, detail.clone()));
+            }
+            Event::UndoStarted { targets: _, hurried } => {
+                self.goes_on();
+                self.undo.push((at, *hurried));
+            }
+            // A resume lifts again what is lifted already: that does not move the moment at which the last fault went.
+            Event::FaultsLifted { left } => {
+                if self.lifted.as_ref().is_none_or(|(_, before)| !before.is_empty()) {
+                    self.lifted = Some((at, left.clone()));
+                }
+            }
             Event::RegionWaiting { limit } => self.region_waiting = Some((at, *limit)),
             Event::RegionHealthy { healthy, detail } => self.region_healthy = Some((at, *healthy, detail.clone())),
             Event::UndoEnded { left, drifted, kept } => {
@@ -237,6 +250,21 @@ impl Story {
                 self.ended = Some(Ended { at, verdict, cleanliness, score: *score, exit_code: *exit_code, reason: reason.clone() });
             }
         }
+    }
+
+    /// A resumed run: what was said of its end is no longer the end.
+    fn goes_on(&mut self) {
+        self.ended = None;
+        self.undone = None;
+    }
+
+    /// The run as a view of its resumed undo begins with: what is in place is known, and nothing is measured any more.
+    #[must_use]
+    pub fn resumed(mut self) -> Self {
+        self.goes_on();
+        self.objectives.clear();
+        self.objectives_by_id.clear();
+        self
     }
 
     fn start(&mut self, header: &RunStarted) {
@@ -327,7 +355,8 @@ impl Story {
         }
         if let Some(began) = self.undo_began() {
             return match (&self.lifted, self.region_waiting, &self.region_healthy) {
-                (_, Some(_), None) => Stage::Region,
+                // A resumed run asks once more: only an answer to the last question counts.
+                (_, Some((asked, _)), answer) if answer.as_ref().is_none_or(|(at, ..)| *at < asked) => Stage::Region,
                 (Some((at, _)), ..) if *at >= began => Stage::FailBack,
                 _ => Stage::Undo,
             };

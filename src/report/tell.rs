@@ -27,6 +27,12 @@ pub struct Teller {
 }
 
 impl Teller {
+    /// Goes on with a run of which nothing is told again.
+    #[must_use]
+    pub fn after(story: Story) -> Self {
+        Self { story, ..Self::default() }
+    }
+
     /// Takes the next event; gives the lines that say what changed, or a heartbeat when it is due.
     pub fn event(&mut self, event: &RunEvent) -> Vec<String> {
         let mut lines = self.changes(event);
@@ -103,7 +109,8 @@ impl Teller {
         if story.objectives.len() > NAMED {
             states.push(format!("and {} more", story.objectives.len() - NAMED));
         }
-        parts.push(states.join(", "));
+        // A resumed undo measures nothing.
+        parts.extend((!states.is_empty()).then(|| states.join(", ")));
         parts.push(match story.in_place().count() {
             0 => "nothing in place".into(),
             n => format!("{} in place", words::count(n, "target")),
@@ -193,5 +200,65 @@ impl Teller {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Cleanliness, StopReason, Verdict};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp(1_790_000_000_000_000 + seconds * 1_000_000)
+    }
+
+    fn events(bodies: Vec<(i64, Event)>) -> Vec<RunEvent> {
+        bodies.into_iter().enumerate().map(|(seq, (seconds, body))| RunEvent { v: 1, seq: seq as u64, at: at(seconds), body }).collect()
+    }
+
+    /// Ended with its evacuation in place, since the region stayed sick.
+    fn evacuated() -> Vec<(i64, Event)> {
+        let (step, target, action) = ("evacuate".to_owned(), "edge/127.0.0.1:1/weights".to_owned(), true);
+        let (verdict, cleanliness, reason) = (Verdict::Passed, Cleanliness::StillInPlace, String::new());
+        vec![
+            (1, Event::TargetPhase { step, target, action, phase: Phase::Verified, detail: None }),
+            (11, Event::UndoStarted { targets: 1, hurried: false }),
+            (12, Event::FaultsLifted { left: vec![] }),
+            (12, Event::RegionWaiting { limit: at(27) }),
+            (27, Event::RegionHealthy { healthy: false, detail: "bad".into() }),
+            (27, Event::UndoEnded { left: vec!["edge/127.0.0.1:1/weights".into()], drifted: vec![], kept: vec![] }),
+            (27, Event::RunEnded { verdict, cleanliness, score: Some(0.0), exit_code: 7, reason }),
+        ]
+    }
+
+    fn resumed() -> Vec<(i64, Event)> {
+        vec![
+            (100, Event::Stopping { reason: StopReason::Resumed, detail: "from the journal".into() }),
+            (100, Event::UndoStarted { targets: 1, hurried: false }),
+            (101, Event::FaultsLifted { left: vec![] }),
+            (101, Event::RegionWaiting { limit: at(116) }),
+        ]
+    }
+
+    #[test]
+    fn a_resume_that_waits_for_the_region_counts_what_the_dead_run_left_in_place() {
+        let mut teller = Teller::after(Story::of(&events(evacuated())).resumed());
+        for event in events(resumed()) {
+            teller.event(&event);
+        }
+        let beat = teller.tick(at(112));
+        assert_eq!(beat.len(), 1, "{beat:?}");
+        assert!(beat[0].ends_with(" waiting for the region; 1 target in place"), "{beat:?}");
+    }
+
+    #[test]
+    fn the_faults_were_lifted_when_the_last_of_them_went_and_not_when_a_resume_looked_again() {
+        let story = Story::of(&events([evacuated(), resumed()].concat()));
+        assert_eq!(story.lifted, Some((at(12), vec![])));
+        assert!(story.ended.is_none(), "a run that is being resumed has no end yet");
+        let mut stuck = evacuated();
+        stuck[2].1 = Event::FaultsLifted { left: vec!["rule".into()] };
+        let story = Story::of(&events([stuck, resumed()].concat()));
+        assert_eq!(story.lifted, Some((at(101), vec![])), "the first time that every one was");
     }
 }
