@@ -81,7 +81,8 @@ pub(super) fn lane(objective: &ObjectiveStory, score: Option<&ObjectiveScore>, s
         Some(ObjectiveVerdict::Unknown) | None => ("unknown", "unknown", "?"),
     };
     let clocks = score.map(|score| &score.clocks);
-    let lost = score.and_then(|score| score.targets.iter().find(|it| it.verdict == ObjectiveVerdict::Missed)).filter(|it| it.kind == TargetKind::LoseAtMost);
+    let lost =
+        score.and_then(|score| score.targets.iter().find(|it| it.verdict == ObjectiveVerdict::Missed)).filter(|it| it.kind == TargetKind::LoseAtMost);
     let figure = match (clocks, score) {
         // What the verdict is about: it may have recovered in time, and lost data.
         (Some(ObjectiveClocks { lose: Some(lose), .. }), _) if lost.is_some() => format!("{} of writes lost", lose.age),
