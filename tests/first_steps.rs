@@ -241,6 +241,12 @@ fn explain_follows_a_path_and_helps_with_a_wrong_one() {
     let field = said(dir.path(), &["explain", "gatewayLatency.jitter"]);
     assert!(field.contains("<duration>") && field.contains("a random part of this"), "{field}");
     let list = said(dir.path(), &["explain", "drill.objectives"]);
+    assert_eq!(list.matches("What must survive").count(), 1, "said once: {list}");
+    let markdown = said(dir.path(), &["explain", "drill.objectives", "--format", "markdown"]);
+    assert_eq!(markdown.matches("What must survive").count(), 1, "said once: {markdown}");
+    let pointer = said(dir.path(), &["explain", "http.expectJson"]);
+    assert_eq!(pointer.matches("A JSON pointer").count(), 1, "said once: {pointer}");
+    assert!(said(dir.path(), &["explain", "drill"]).lines().nth(1).is_some_and(|line| !line.trim().is_empty()), "a document says what it is");
     assert!(list.contains("required") && list.contains("RTO.") && list.contains("1 to 200 items"), "{list}");
     assert!(said(dir.path(), &["explain", "Drill.spec.objectives.probe.http.url"]).contains("<URL>, required"));
     assert!(said(dir.path(), &["explain", "environment"]).contains("  allow+  <object>"));

@@ -239,6 +239,52 @@ fn the_page_shows_the_table_that_the_score_came_from() {
     assert!(page.contains(&format!(">{:.0}</text>", card.score.unwrap())), "the score");
 }
 
+/// The row of a step in the table of a section.
+fn row<'p>(page: &'p str, section: &str, step: &str) -> &'p str {
+    let after = page.split_once(section).unwrap_or_else(|| panic!("no {section}")).1;
+    after.split("<tr>").find(|row| row.contains(&format!(">{step}<"))).unwrap_or_else(|| panic!("no row of {step} after {section}"))
+}
+
+#[test]
+fn a_step_began_at_the_same_time_in_every_table_and_points_stand_once_an_objective() {
+    let mut events = stream(Going::NoFailover);
+    // A step begins a moment before its first call is sent, which is T0.
+    for event in &mut events {
+        if matches!(&event.body, Event::StepStarted { step, .. } if step == "endpoints-dark") {
+            event.at = event.at.minus(Duration::from_millis(17));
+        }
+    }
+    let page = page(&events);
+    for section in ["<h2 id=\"steps-name\">", "The timeline as a table"] {
+        let row = row(&page, section, "endpoints-dark");
+        assert!(row.contains(">+0 s<") && !row.contains("\u{2212}"), "{section}: {row}");
+    }
+    let card = score::evaluate(&events);
+    let checkout = &card.objectives[0];
+    assert!(checkout.verdict == firedrill::score::ObjectiveVerdict::Missed && checkout.targets.len() == 2);
+    let score = row(&page, "<h2 id=\"score-name\">", "checkout");
+    assert!(score.contains(&format!("<td class=\"r\" rowspan=\"2\">{:.1}</td>", checkout.points)), "{score}");
+    assert!(page.contains("the worst s counts"));
+    let markdown = markdown_of(&events);
+    let mut rows = markdown.lines().filter(|line| line.contains("| `checkout` |"));
+    assert!(rows.next().unwrap().ends_with(&format!("| {:.1} |", checkout.points)) && rows.all(|row| row.ends_with("|  |")), "{markdown}");
+    assert!(markdown.contains("1 of 5 objectives missed: 'checkout'") || markdown.contains("objectives missed: 'checkout', "), "{markdown}");
+}
+
+#[test]
+fn the_lead_of_a_report_is_short_for_the_tables_say_the_rest() {
+    for going in [Going::Well, Going::NoFailover] {
+        let events = stream(going);
+        let markdown = markdown_of(&events);
+        let lead = markdown.lines().find(|line| line.starts_with("**Score")).unwrap();
+        assert!(lead.chars().count() <= 160, "{lead}");
+        let page = page(&events);
+        let why = page.split_once("<p class=\"why\">").unwrap().1.split_once("</p>").unwrap().0;
+        assert!(why.chars().count() <= 160, "{why}");
+    }
+    assert!(markdown_of(&stream(Going::Well)).contains("all 5 objectives met, every fault verified"));
+}
+
 fn markdown_of(events: &[RunEvent]) -> String {
     markdown::render(&Story::of(events), &score::evaluate(events)).unwrap()
 }
@@ -712,6 +758,8 @@ async fn open_shows_the_page_in_the_browser_that_the_reader_chose() {
     command.arg("--state-dir").arg(state.path()).args(["report", "latest", "--open", "--format", "json"]);
     let output = command.env("BROWSER", format!("/does/not/exist:{}", program.display())).env("SSH_CONNECTION", "x").output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("opened  /") && said.contains(&format!("report.html with $BROWSER '{}'", program.display())), "{said}");
     let shown = state.path().join("shown");
     // The browser is nobody's child: what it leaves behind is all there is to wait for.
     let deadline = std::time::Instant::now() + Duration::from_secs(90);
@@ -837,6 +885,33 @@ fn compare_keeps_to_the_error_bars_and_to_what_is_comparable() {
     assert_eq!(value["objectives"][1]["clocks"][0]["delta"], 2.0);
 }
 
+#[test]
+fn compare_shows_a_clock_that_the_drill_asks_nothing_of_and_does_not_judge_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut asks_less = header();
+    asks_less.objectives[1].recover_within = None;
+    let slower = |by: f64| {
+        let mut events = stream_of(Going::Well, asks_less.clone());
+        for event in &mut events {
+            if let Event::Sample(sample) = &mut event.body
+                && sample.objective == "orders"
+                && (at(14.4)..at(14.4 + by)).contains(&sample.at)
+            {
+                sample.health = Health::Bad;
+            }
+        }
+        events
+    };
+    stored(dir.path(), "a.json", &slower(0.0));
+    stored(dir.path(), "b.json", &slower(2.0));
+    let (code, text) = compared(dir.path(), "a.json", "b.json");
+    assert_eq!(code, Some(0), "{text}");
+    let orders: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("orders")).skip(1).take_while(|line| line.starts_with(' ')).collect();
+    let recover = orders.iter().find(|line| line.trim_start().starts_with("recover")).unwrap_or_else(|| panic!("{text}"));
+    assert!(recover.ends_with("+2 s") && !recover.contains("WORSE") && !recover.contains("same"), "{text}");
+    assert!(text.starts_with("SAME"), "{text}");
+}
+
 #[tokio::test]
 async fn history_shows_where_a_drill_is_heading() {
     let state = tempfile::tempdir().unwrap();
@@ -872,6 +947,10 @@ async fn history_shows_where_a_drill_is_heading() {
     assert!(text.contains("evacuate-us-east-1 in staging, 3 comparable runs:"), "{text}");
     assert!(text.contains("  score     ▅▅█  100.0, better (median 62.5)"), "{text}");
     assert!(text.contains("  recovery  ××█  12.9 s ± 1 s, better"), "{text}");
+    let ends: Vec<&str> = text.lines().skip(1).take(3).filter_map(|line| line.split_whitespace().next_back()).collect();
+    assert_eq!(ends, ["better", "same", "first"], "the words of `firedrill compare`: {text}");
+    assert!(firedrill(state.path(), &["compare", "latest~1", "latest"]).stdout.starts_with(b"BETTER"));
+    assert!(firedrill(state.path(), &["compare", "latest~2", "latest~1"]).stdout.starts_with(b"SAME"));
     let value: serde_json::Value = serde_json::from_slice(&firedrill(state.path(), &["history", "--format", "json"]).stdout).unwrap();
     assert_eq!((&value["trends"][0]["score"], value["trends"][0]["runs"].as_array().unwrap().len()), (&"better".into(), 3));
 }

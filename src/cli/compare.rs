@@ -22,11 +22,17 @@ use crate::score::{ObjectiveVerdict, Scorecard, Scorer};
 
 /// Compare two runs of a drill: is the second one better, the same, or worse?
 ///
-/// Each objective's verdict, clocks and availability are held against each other with their error bars: a difference within them is "same". Two runs are
+/// Each objective's verdict, clocks and availability are held against each other with their error bars: a difference within them is "same". A clock that
+/// the drill sets no target for is shown and not judged. Two runs are
 /// only comparable when neither the drill nor the environment changed, and both measured to their end.
 ///
 /// Exits 0 when the second run is not worse, 3 when it is, 4 when they are not comparable, 2 when a run or file is not there.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill compare latest~1 latest
+  firedrill compare 01J9 01JA --format json
+  firedrill compare baseline/report.json latest")]
 pub struct Compare {
     /// The run before: an id, a unique prefix, `latest`, `latest~1`, or a report.json
     pub a: String,
@@ -214,6 +220,7 @@ fn change(change: Change) -> &'static str {
         Change::Same => "same",
         Change::Worse => "WORSE",
         Change::NotKnown => "not known",
+        Change::NotJudged => "",
     }
 }
 

@@ -3,26 +3,41 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::listing::{columns, plain};
+use super::listing::{columns, plain, quoted};
 use super::{Context, Format};
+use crate::clock::Timestamp;
+use crate::drill::suggest::did_you_mean;
+use crate::drill::text::DurationText;
 use crate::exit::Exit;
-use crate::gateway::Rule;
-use crate::gateway::client::{Client, ClientError};
+use crate::gateway::client::{Client, ClientError, Removal};
 use crate::gateway::counts::{Counts, MOST, Stats};
 use crate::gateway::endpoint::Endpoint;
 use crate::gateway::resolve::Resolve;
+use crate::gateway::rules::RuleStatus;
 use crate::gateway::server::{Config, Gateway as Server};
+use crate::gateway::steering::{ErrorCode, Status};
+use crate::gateway::{Effect, Rule};
 
 /// Run the egress gateway: an AWS-aware forward proxy that faults can steer
 ///
 /// Point workloads at it with HTTPS_PROXY and HTTP_PROXY, or point their SDKs at it with endpoint_url=http://ADDR:PORT and say with --endpoint where such
 /// calls go. Without a rule it passes everything on. Rules come from drills; 'rules', 'put' and 'remove' are for hands.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "\
+Examples:
+  firedrill gateway --socket /run/firedrill/gateway.sock
+  firedrill gateway --socket /run/firedrill/gateway.sock --endpoint http://127.0.0.1:4566
+  firedrill gateway rules --socket /run/firedrill/gateway.sock
+  firedrill gateway stats --socket /run/firedrill/gateway.sock --format json"
+)]
 pub struct Gateway {
     /// Steer a running gateway instead.
     #[command(subcommand)]
@@ -48,17 +63,38 @@ pub struct Gateway {
 /// What can be done to a running gateway by hand.
 #[derive(Debug, Subcommand)]
 pub enum Steer {
-    /// List the rules in force, one JSON object a line
-    Rules(Socket),
+    /// List the rules in force; with --format json one a line, as 'put' takes it
+    Rules {
+        /// The gateway.
+        #[command(flatten)]
+        socket: Socket,
+        /// How to print it
+        #[arg(long, alias = "output", value_enum, default_value_t)]
+        format: Format,
+    },
     /// Put a rule in force, given as JSON
+    ///
+    /// A rule has an id, an effect, services, a region, and an end: --for, or its own `deadline`. 'firedrill gateway rules --format json' prints such rules.
+    /// The effects are "blackhole", "refuse", {"reset": …}, {"latency": …} and {"error": …}; docs/gateway.md, "By hand", has an example of each.
+    ///
+    /// Exits 2 when the rule is wrong, 5 when it is refused: the id is taken, or was removed.
+    #[command(after_help = PUT_EXAMPLES)]
     Put {
         /// The gateway.
         #[command(flatten)]
         socket: Socket,
-        /// The rule as 'rules' prints it
+        /// The rule ends after this long, whatever its `deadline` says; at most 24h
+        #[arg(long = "for", value_name = "DURATION", value_parser = DurationText::parse)]
+        length: Option<DurationText>,
+        /// The rule, as 'rules --format json' prints it
         rule: String,
     },
     /// Remove a rule; it cannot come back before its deadline
+    ///
+    /// Exits 0 when the rule is removed or was removed before, 2 when the gateway knows no rule of that id: then nothing was undone.
+    #[command(after_help = "\
+Examples:
+  firedrill gateway remove --socket /run/firedrill/gateway.sock 01J9XQ-endpoints-dark")]
     Remove {
         /// The gateway.
         #[command(flatten)]
@@ -67,22 +103,42 @@ pub enum Steer {
         id: String,
     },
     /// Show where the gateway listens and how many connections it carries
-    Status(Socket),
+    Status {
+        /// The gateway.
+        #[command(flatten)]
+        socket: Socket,
+        /// How to print it
+        #[arg(long, alias = "output", value_enum, default_value_t)]
+        format: Format,
+    },
     /// Show which client calls which service, region and operation, and what rules did to it
     ///
     /// Tunnels are encrypted: their operation is '-'. An operation that cannot be recognised is '?'.
+    #[command(after_help = "\
+Examples:
+  firedrill gateway stats --socket /run/firedrill/gateway.sock
+  firedrill gateway stats --socket /run/firedrill/gateway.sock --format json --reset")]
     Stats {
         /// The gateway.
         #[command(flatten)]
         socket: Socket,
         /// How to print it
-        #[arg(long, value_enum, default_value_t)]
-        output: Format,
+        #[arg(long, alias = "output", value_enum, default_value_t)]
+        format: Format,
         /// Count from the start afterwards
         #[arg(long)]
         reset: bool,
     },
 }
+
+const PUT_EXAMPLES: &str = r#"Examples:
+  firedrill gateway put --socket /run/firedrill/gateway.sock --for 10m \
+    '{"id": "dark", "effect": "blackhole", "services": ["*"], "region": "us-east-1"}'
+  firedrill gateway put --socket /run/firedrill/gateway.sock --for 10m \
+    '{"id": "slow", "effect": {"latency": {"delayMs": 250}}, "services": ["dynamodb"], "region": "us-east-1"}'
+  firedrill gateway put --socket /run/firedrill/gateway.sock --for 10m \
+    '{"id": "denied", "effect": {"error": {"operations": ["ListPolicies"], "error": "AccessDenied", "perMillion": 1000000}},
+      "services": ["iam"], "region": "us-east-1"}'"#;
 
 /// Which gateway.
 #[derive(Debug, Args)]
@@ -137,31 +193,125 @@ fn raise_descriptor_limit() {
 async fn act(steer: Steer) -> Result<Vec<String>, Exit> {
     let json = |value: serde_json::Result<String>| value.map_err(|error| super::fail(Exit::Internal, error));
     match steer {
-        Steer::Rules(Socket { socket }) => {
+        Steer::Rules { socket: Socket { socket }, format } => {
             let rules = Client::new(socket).list().await.map_err(failed)?;
-            rules.iter().map(|status| json(serde_json::to_string(status))).collect()
+            match format {
+                Format::Json => rules.iter().map(|status| json(serde_json::to_string(status))).collect(),
+                Format::Text => Ok(in_force(&rules, SystemTime::now().into())),
+            }
         }
-        Steer::Put { socket, rule } => {
-            let rule: Rule = serde_json::from_str(&rule).map_err(|error| super::fail(Exit::Usage, format!("cannot read the rule: {error}")))?;
+        Steer::Put { socket, length, rule } => {
+            let now = Timestamp::from(SystemTime::now());
+            let rule = read(&rule, length.map(|length| now.plus(length.0))).map_err(|why| super::fail(Exit::Usage, why))?;
+            if rule.deadline <= now {
+                return Err(super::fail(Exit::Usage, format!("the deadline of rule '{}' has passed; --for 10m sets one", rule.id)));
+            }
             let changed = Client::new(socket.socket).put(&rule).await.map_err(failed)?;
-            Ok(vec![format!("rule {} {}", rule.id, if changed { "put in force" } else { "was in force already" })])
+            Ok(vec![format!("rule {} {} until {}", rule.id, if changed { "put in force" } else { "was in force already" }, until(rule.deadline))])
         }
-        Steer::Remove { socket, id } => {
-            let changed = Client::new(socket.socket).remove(&id, None, None).await.map_err(failed)?;
-            Ok(vec![format!("rule {id} {}", if changed { "removed" } else { "is not in force" })])
+        Steer::Remove { socket: Socket { socket }, id } => {
+            let client = Client::new(socket);
+            match client.take_away(&id).await.map_err(failed)? {
+                Removal::Removed => Ok(vec![format!("rule {id} removed")]),
+                Removal::Before => Ok(vec![format!("rule {id} was removed before")]),
+                Removal::Unknown => Err(unknown(&client, &id).await),
+            }
         }
-        Steer::Status(Socket { socket }) => {
+        Steer::Status { socket: Socket { socket }, format } => {
             let status = Client::new(socket).status().await.map_err(failed)?;
-            Ok(vec![json(serde_json::to_string(&status))?])
+            match format {
+                Format::Json => Ok(vec![json(serde_json::to_string(&status))?]),
+                Format::Text => Ok(how_it_is(&status)),
+            }
         }
-        Steer::Stats { socket, output, reset } => {
+        Steer::Stats { socket, format, reset } => {
             let stats = Client::new(socket.socket).stats(reset).await.map_err(failed)?;
-            match output {
+            match format {
                 Format::Json => Ok(vec![json(serde_json::to_string(&stats))?]),
                 Format::Text => Ok(table(&stats)),
             }
         }
     }
+}
+
+/// A rule as people write it, or as `rules` prints it (`{"rule": {…}, "hits": 3}`). What only drills know may be left out: `run`, `step` and `cutExisting`.
+fn read(text: &str, deadline: Option<Timestamp>) -> Result<Rule, String> {
+    let wrong = |error: serde_json::Error| format!("cannot read the rule: {error}");
+    let mut value: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+    if let Some(inner) = value.get_mut("rule") {
+        value = inner.take();
+    }
+    let Some(fields) = value.as_object_mut() else { return Err("cannot read the rule: it is not a JSON object".to_owned()) };
+    let mut given = |name: &str, what: serde_json::Value| _ = fields.entry(name).or_insert(what);
+    given("run", "by-hand".into());
+    given("step", "by-hand".into());
+    given("cutExisting", false.into());
+    match deadline {
+        Some(deadline) => _ = fields.insert("deadline".to_owned(), serde_json::json!(deadline)),
+        None if !fields.contains_key("deadline") => return Err("the rule has no end: give it a `deadline`, or add --for 10m".to_owned()),
+        None => {}
+    }
+    serde_json::from_value(value).map_err(wrong)
+}
+
+/// A mistyped undo is not a success: whatever the right rule does, it still does.
+async fn unknown(client: &Client, id: &str) -> Exit {
+    let there: Vec<String> = client.list().await.unwrap_or_default().into_iter().map(|status| status.rule.id).collect();
+    let near = did_you_mean(id, there.iter().map(String::as_str));
+    let list = format!("firedrill gateway rules --socket {}", quoted(&client.socket().display().to_string()));
+    super::fail(
+        Exit::Usage,
+        format!(
+            "nothing was removed: the gateway knows no rule '{}'{near}; it is mistyped, or it ended at its deadline or with the gateway. In force are {}: `{list}`",
+            plain(id),
+            there.len()
+        ),
+    )
+}
+
+fn until(at: Timestamp) -> String {
+    at.utc().format("%Y-%m-%d %H:%M:%S UTC").to_string()
+}
+
+/// The rules for people.
+fn in_force(rules: &[RuleStatus], now: Timestamp) -> Vec<String> {
+    if rules.is_empty() {
+        return vec!["no rule is in force: everything passes".to_owned()];
+    }
+    let mut rows = vec![["ID", "EFFECT", "SERVICES", "REGION", "OPEN", "ENDS IN", "HITS"].map(str::to_owned).to_vec()];
+    rows.extend(rules.iter().map(|RuleStatus { rule, hits }| {
+        let open = if rule.cut_existing { "cut" } else { "kept" };
+        let left = Duration::from_secs(rule.deadline.since(now).as_secs());
+        let cells = [&rule.id, &effect(&rule.effect), &rule.services.join(","), &rule.region].map(|cell| plain(cell));
+        cells.into_iter().chain([open.to_owned(), DurationText(left).to_string(), hits.to_string()]).collect()
+    }));
+    columns(&rows).lines().map(str::to_owned).collect()
+}
+
+fn effect(effect: &Effect) -> String {
+    match effect {
+        Effect::Blackhole => "blackhole".to_owned(),
+        Effect::Refuse => "refuse".to_owned(),
+        Effect::Reset { after_bytes } => format!("reset after {after_bytes} bytes"),
+        Effect::Latency { delay_ms, jitter_ms, bytes_per_second } => {
+            let rate = bytes_per_second.map(|rate| format!(", {rate} bytes/s")).unwrap_or_default();
+            format!("latency {delay_ms} ms + {jitter_ms} ms{rate}")
+        }
+        Effect::Error { operations, error, per_million, .. } => {
+            format!("{error:?} to {} % of {}", f64::from(*per_million) / 10_000.0, operations.join(","))
+        }
+    }
+}
+
+fn how_it_is(status: &Status) -> Vec<String> {
+    let Status { listen, version, connections, rules } = status;
+    let rows = [
+        ["listens on", &listen.to_string()],
+        ["connections", &connections.to_string()],
+        ["rules in force", &rules.to_string()],
+        ["version", &plain(version)],
+    ];
+    columns(&rows.map(|row| row.map(str::to_owned).to_vec())).lines().map(str::to_owned).collect()
 }
 
 fn table(stats: &Stats) -> Vec<String> {
@@ -193,6 +343,7 @@ fn table(stats: &Stats) -> Vec<String> {
 fn failed(error: ClientError) -> Exit {
     let exit = match &error {
         ClientError::Unreachable { .. } | ClientError::LostAnswer { .. } => Exit::Unreachable,
+        ClientError::Refused { code: ErrorCode::Invalid, .. } => Exit::Usage,
         ClientError::Refused { .. } => Exit::Refused,
     };
     super::fail(exit, error)

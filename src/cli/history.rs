@@ -1,6 +1,6 @@
 //! `firedrill history`: past runs, and whether they got better.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
@@ -15,8 +15,9 @@ use crate::event::{Cleanliness, Verdict};
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError, RunSummary};
-use crate::report::compare::SAME_SCORE;
+use crate::report::compare::{Outcome, Side, compare};
 use crate::report::inert::{clip, terminal};
+use crate::score::Scorecard;
 use trend::{Point, RUNS};
 
 mod trend;
@@ -26,11 +27,11 @@ const STALE: Duration = Duration::from_secs(30 * 86_400);
 
 /// List runs, newest first, each compared with the one before it
 ///
-/// A run is compared with the last run before it of the same drill in the same environment that was measured to its end. They are only comparable when
-/// neither the drill nor the environment has changed in between. A pass older than 30 days is marked as stale.
+/// A run is compared with the last run before it of the same drill in the same environment that was measured to its end, by the rules of `firedrill compare`:
+/// better, same or WORSE. They are only comparable when neither the drill nor the environment has changed in between. A pass older than 30 days is marked as stale.
 ///
 /// Below the list each drill in each environment has a trend: score and recovery of its comparable runs as a line, oldest first, and the latest against
-/// the median of the earlier ones. A recovery within its error bar of that median is "same". `firedrill compare` says more about two runs.
+/// the median of the earlier ones. A recovery whose error bar meets that of the median is "same". `firedrill compare` says more about two runs.
 #[derive(Debug, Args)]
 pub struct History {
     /// Only runs of this drill
@@ -59,9 +60,9 @@ struct Past {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", rename_all = "camelCase")]
 enum Trend {
-    Improved { against: String },
-    Regressed { against: String },
-    Unchanged { against: String },
+    Better { against: String },
+    Worse { against: String },
+    Same { against: String },
     NotComparable { why: &'static str },
     First,
     NotMeasured,
@@ -111,11 +112,11 @@ struct Shown {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: History) -> Exit {
-    let (past, trends) = match read(context, &args).await {
+    let Read { past, cards, trends } = match read(context, &args).await {
         Ok(found) => found,
         Err(error) => return super::fail_journal(&error),
     };
-    let shown = Shown { trends, ..show(&past, args.limit, SystemTime::now().into()) };
+    let shown = Shown { trends, ..show(&past, &cards, args.limit, SystemTime::now().into()) };
     print(&match args.format {
         // Strings, numbers and lists only: it cannot fail.
         super::Format::Json => serde_json::to_string_pretty(&shown).unwrap_or_default() + "\n",
@@ -124,25 +125,42 @@ pub async fn run(context: &Context, args: History) -> Exit {
     Exit::Passed
 }
 
-async fn read(context: &Context, args: &History) -> Result<(Vec<Past>, Vec<trend::Trend>), JournalError> {
-    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else { return Ok((Vec::new(), Vec::new())) };
+/// What the journal says.
+#[derive(Default)]
+struct Read {
+    past: Vec<Past>,
+    /// By run: those that are compared with another one.
+    cards: Cards,
+    trends: Vec<trend::Trend>,
+}
+
+type Cards = HashMap<String, Scorecard>;
+
+async fn read(context: &Context, args: &History) -> Result<Read, JournalError> {
+    let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else { return Ok(Read::default()) };
     let mut past = Vec::new();
     for summary in journal.runs().await?.into_iter().filter(|run| args.drill.as_deref().is_none_or(|name| run.header.drill == name)) {
         let started = journal.started(&summary.header.run).await?;
         let abandoned = journal.tombstone(&summary.header.run).await?.is_some();
         past.push(Past { hashes: started.map(|started| (started.drill_hash, started.environment_hash)), abandoned, summary });
     }
-    let mut trends = Vec::new();
-    for runs in comparable(&past, args.limit) {
-        let mut points = Vec::new();
-        for (run, score) in &runs {
-            let (card, ..) = scored(&journal, run.summary.header.run.as_str()).await?;
-            points.push(Point::of(&run.summary.header.run, *score, &card));
+    let lines = comparable(&past, args.limit);
+    let pairs = past.iter().enumerate().take(args.limit).filter_map(|(index, run)| Some([run, before(run, &past[index + 1..]).ok()?]));
+    let mut cards = Cards::new();
+    for run in pairs.flatten().chain(lines.iter().flatten().map(|(run, _)| *run)) {
+        let run = &run.summary.header.run;
+        if !cards.contains_key(run) {
+            let (card, ..) = scored(&journal, run).await?;
+            cards.insert(run.clone(), card);
         }
-        let header = runs.last().map(|(run, _)| &run.summary.header);
-        trends.extend(header.and_then(|header| trend::Trend::of(&header.drill, &header.environment, points)));
     }
-    Ok((past, trends))
+    let mut trends = Vec::new();
+    for runs in lines {
+        let point = |(run, score): &(&Past, f64)| Some(Point::of(&run.summary.header.run, *score, cards.get(&run.summary.header.run)?));
+        let header = runs.last().map(|(run, _)| &run.summary.header);
+        trends.extend(header.and_then(|header| trend::Trend::of(&header.drill, &header.environment, runs.iter().filter_map(point).collect())));
+    }
+    Ok(Read { past, cards, trends })
 }
 
 /// Of each drill in each environment that is listed: its newest runs that can be compared with the newest measured one, oldest first, with their scores.
@@ -163,7 +181,7 @@ fn comparable(past: &[Past], limit: usize) -> Vec<Vec<(&Past, f64)>> {
 }
 
 /// Newest first in, newest first out.
-fn show(past: &[Past], limit: usize, now: Timestamp) -> Shown {
+fn show(past: &[Past], cards: &Cards, limit: usize, now: Timestamp) -> Shown {
     let runs = past.iter().enumerate().take(limit).map(|(index, run)| {
         let (header, end) = (&run.summary.header, run.summary.end.as_ref());
         let length = now.since(header.started);
@@ -180,7 +198,7 @@ fn show(past: &[Past], limit: usize, now: Timestamp) -> Shown {
             open_records: run.summary.open_records,
             abandoned: run.abandoned,
             age_seconds: length.as_secs(),
-            comparison: trend(run, &past[index + 1..]),
+            comparison: trend(run, &past[index + 1..], cards),
             stale: passed(run) && length > STALE,
         }
     });
@@ -198,29 +216,55 @@ fn measured(run: &Past) -> Option<(Verdict, f64)> {
     end.score.filter(|_| whole).map(|score| (end.verdict, score))
 }
 
-fn trend(run: &Past, earlier: &[Past]) -> Trend {
-    let Some((verdict, score)) = measured(run) else { return Trend::NotMeasured };
+/// The run that this one is compared with; else why there is none.
+fn before<'p>(run: &Past, earlier: &'p [Past]) -> Result<&'p Past, Trend> {
+    let Some((verdict, _)) = measured(run) else { return Err(Trend::NotMeasured) };
     let same =
         |other: &&Past| other.summary.header.drill == run.summary.header.drill && other.summary.header.environment == run.summary.header.environment;
-    let Some((before, (verdict_before, score_before))) = earlier.iter().filter(same).find_map(|other| Some((other, measured(other)?))) else {
-        return Trend::First;
+    let Some((before, (verdict_before, _))) = earlier.iter().filter(same).find_map(|other| Some((other, measured(other)?))) else {
+        return Err(Trend::First);
     };
     match (&run.hashes, &before.hashes) {
-        (Some((drill, _)), Some((drill_before, _))) if drill != drill_before => return Trend::NotComparable { why: "the drill changed" },
-        (Some((_, env)), Some((_, env_before))) if env != env_before => return Trend::NotComparable { why: "the environment changed" },
-        (Some(_), Some(_)) => {}
-        _ => return Trend::NotComparable { why: "its events are missing" },
-    }
-    let against = before.summary.header.run.clone();
-    match (verdict_before, verdict) {
+        (Some((drill, _)), Some((drill_before, _))) if drill != drill_before => Err(Trend::NotComparable { why: "the drill changed" }),
+        (Some((_, env)), Some((_, env_before))) if env != env_before => Err(Trend::NotComparable { why: "the environment changed" }),
         // What was not known cannot have become better or worse.
-        (Verdict::Inconclusive, _) | (_, Verdict::Inconclusive) => Trend::NotComparable { why: "inconclusive" },
-        (Verdict::Failed, Verdict::Passed) => Trend::Improved { against },
-        (Verdict::Passed, Verdict::Failed) => Trend::Regressed { against },
-        _ if score - score_before >= SAME_SCORE => Trend::Improved { against },
-        _ if score_before - score >= SAME_SCORE => Trend::Regressed { against },
-        _ => Trend::Unchanged { against },
+        (Some(_), Some(_)) if [verdict, verdict_before].contains(&Verdict::Inconclusive) => Err(Trend::NotComparable { why: "inconclusive" }),
+        (Some(_), Some(_)) => Ok(before),
+        _ => Err(Trend::NotComparable { why: "its events are missing" }),
     }
+}
+
+fn trend(run: &Past, earlier: &[Past], cards: &Cards) -> Trend {
+    let before = match before(run, earlier) {
+        Ok(before) => before,
+        Err(why) => return why,
+    };
+    let against = before.summary.header.run.clone();
+    match (side(before, cards), side(run, cards)) {
+        (Some(a), Some(b)) => match compare(a, b).outcome {
+            Outcome::Better => Trend::Better { against },
+            Outcome::Same => Trend::Same { against },
+            Outcome::Worse => Trend::Worse { against },
+            Outcome::NotComparable => Trend::NotComparable { why: "inconclusive" },
+        },
+        _ => Trend::NotComparable { why: "its events are missing" },
+    }
+}
+
+/// A run as `compare` takes it.
+fn side(run: &Past, cards: &Cards) -> Option<Side> {
+    let header = &run.summary.header;
+    let (drill_hash, environment_hash) = run.hashes.clone()?;
+    Some(Side {
+        run: header.run.clone(),
+        drill: header.drill.clone(),
+        environment: header.environment.clone(),
+        drill_hash,
+        environment_hash,
+        began: header.started,
+        took: 0.0,
+        card: cards.get(&header.run)?.clone(),
+    })
 }
 
 /// The newest pass of each drill in each environment.
@@ -327,9 +371,9 @@ fn row(run: &ShownRun) -> Vec<String> {
         (false, open, _) => format!("{open} IN PLACE"),
     };
     let trend = match &run.comparison {
-        Trend::Improved { .. } => "improved".to_owned(),
-        Trend::Regressed { .. } => "regressed".to_owned(),
-        Trend::Unchanged { .. } => "unchanged".to_owned(),
+        Trend::Better { .. } => "better".to_owned(),
+        Trend::Worse { .. } => "WORSE".to_owned(),
+        Trend::Same { .. } => "same".to_owned(),
         Trend::NotComparable { why } => format!("not comparable: {why}"),
         Trend::First => "first".to_owned(),
         Trend::NotMeasured => "–".to_owned(),
@@ -369,8 +413,17 @@ mod tests {
         Past { summary, hashes: Some((hashes.0.into(), hashes.1.into())), abandoned: false }
     }
 
+    /// A card for each that has a score, as the journal would give it.
+    fn cards(past: &[Past]) -> Cards {
+        let card = |run: &Past| {
+            let (verdict, score) = measured(run)?;
+            Some((run.summary.header.run.clone(), Scorecard { verdict, score: Some(score), ..crate::score::evaluate(&[]) }))
+        };
+        past.iter().filter_map(card).collect()
+    }
+
     fn trends(past: &[Past]) -> Vec<Trend> {
-        show(past, 99, Timestamp(100 * DAY)).runs.into_iter().map(|run| run.comparison).collect()
+        show(past, &cards(past), 99, Timestamp(100 * DAY)).runs.into_iter().map(|run| run.comparison).collect()
     }
 
     #[test]
@@ -383,10 +436,10 @@ mod tests {
             past("a", 1, Verdict::Passed, Some(100.0), ("d", "e")),
         ];
         let wanted = [
-            Trend::Improved { against: "c".into() },
+            Trend::Better { against: "c".into() },
             Trend::NotMeasured,
-            Trend::Unchanged { against: "b".into() },
-            Trend::Regressed { against: "a".into() },
+            Trend::Same { against: "b".into() },
+            Trend::Worse { against: "a".into() },
             Trend::First,
         ];
         assert_eq!(trends(&runs), wanted);
@@ -412,7 +465,7 @@ mod tests {
     #[test]
     fn a_pass_older_than_thirty_days_is_stale() {
         let at = |day| past("a", day, Verdict::Passed, Some(100.0), ("d", "e"));
-        let stale = |day| show(&[at(day)], 9, Timestamp(100 * DAY));
+        let stale = |day| show(&[at(day)], &Cards::new(), 9, Timestamp(100 * DAY));
         assert!(stale(69).runs[0].stale && stale(69).last_passes[0].stale);
         assert!(!stale(70).runs[0].stale && !stale(70).last_passes[0].stale);
         assert!(text(&stale(69), None, None).contains("STALE"));
@@ -421,8 +474,8 @@ mod tests {
     #[test]
     fn the_run_before_the_limit_still_counts() {
         let runs = [past("b", 2, Verdict::Passed, Some(100.0), ("d", "e")), past("a", 1, Verdict::Failed, Some(10.0), ("d", "e"))];
-        let shown = show(&runs, 1, Timestamp(3 * DAY));
-        assert_eq!(shown.runs[0].comparison, Trend::Improved { against: "a".into() });
+        let shown = show(&runs, &cards(&runs), 1, Timestamp(3 * DAY));
+        assert_eq!(shown.runs[0].comparison, Trend::Better { against: "a".into() });
         assert_eq!(shown.left_out, 1);
     }
 
@@ -435,7 +488,7 @@ mod tests {
             run.summary.header.drill = "evacuate-us-east-1-in-one-go".into();
             run.summary.header.environment = "staging-of-the-payments-team".into();
         }
-        let shown = show(&runs, 99, Timestamp(100 * DAY));
+        let shown = show(&runs, &cards(&runs), 99, Timestamp(100 * DAY));
         for width in [80, 100, 60] {
             let narrow = text(&shown, None, Some(width));
             assert!(narrow.lines().take(8).all(|line| line.chars().count() <= width), "{narrow}");
@@ -446,7 +499,7 @@ mod tests {
         assert!(one.starts_with("evacuate-us-east-1-in-one-go in staging-of-the-payments-team\n"), "{one}");
         assert!(one.contains("not comparable: the environme"), "{one}");
         runs[3].summary.header.environment = "elsewhere".into();
-        let two = text(&show(&runs, 99, Timestamp(100 * DAY)), None, Some(80));
+        let two = text(&show(&runs, &cards(&runs), 99, Timestamp(100 * DAY)), None, Some(80));
         assert!(two.lines().take(7).all(|line| line.chars().count() <= 80) && two.contains("elsewh") && two.contains("evacuate-"), "{two}");
         runs[3].summary.header.environment = "staging-of-the-payments-team".into();
         let piped = text(&shown, None, None);

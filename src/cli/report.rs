@@ -24,6 +24,10 @@ mod browser;
 ///
 /// Exits 0 when every file is written, whatever the run's own verdict was.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill report latest --open
+  firedrill report latest~1 --format md,junit --out artifacts")]
 pub struct Report {
     /// Run id, a unique prefix, `latest`, or `latest~N` for the Nth before it
     pub run: String,
@@ -32,7 +36,7 @@ pub struct Report {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
 
-    /// Which files to write
+    /// Which files to write: one or more of these, with commas between, as in md,junit
     #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
     pub format: Vec<Wanted>,
 
@@ -156,8 +160,9 @@ fn ended(written: &[Written]) -> Exit {
 /// The report is written and said to be: that no browser shows it is worth a word, not an exit code.
 fn open(html: &Path) {
     let html = html.canonicalize().unwrap_or_else(|_| html.to_owned());
-    if let Err(why) = browser::open(&html) {
-        warn(&format!("not opened: {why}; the report is {}", html.display()));
+    match browser::open(&html) {
+        Ok(with) => print(&format!("opened  {} with {with}\n", html.display())),
+        Err(why) => warn(&format!("not opened: {why}; the report is {}", html.display())),
     }
 }
 

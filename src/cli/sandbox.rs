@@ -14,6 +14,10 @@ use crate::sandbox::{self, Variant};
 ///
 /// Runs find it by the environment file that it writes: `firedrill run DRILL --env FILE`.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  firedrill sandbox --write-env sandbox.yaml
+  firedrill sandbox --variant sick-region --write-env sandbox.yaml --dir sandbox")]
 pub struct Sandbox {
     /// Which sandbox: default, or a variant that is ill in one way: no-failover, slow-failover, lossy, blind, deaf-probe, sick-region, no-credential-cache
     #[arg(long, value_name = "NAME", default_value = "default")]
@@ -65,7 +69,7 @@ fn how_to_use(running: &sandbox::Sandbox, file: &Path, removed_at_end: bool) -> 
     format!(
         "{variant} is running: us-east-1 and us-west-2 on loopback. Its environment is in {file}.\n\
          \n\
-         run a drill    firedrill run drills/sandbox/evacuate-us-east-1.yaml --env {file}\n\
+         run a drill    firedrill run {drill} --env {file}\n\
          as a user      curl -i {checkout}/healthz\n\
          as a service   curl -x http://{gateway} http://dynamodb.us-east-1.amazonaws.com/\n\
          as an operator curl {edge}/weights\n\
@@ -73,6 +77,7 @@ fn how_to_use(running: &sandbox::Sandbox, file: &Path, removed_at_end: bool) -> 
          what happened  {truth}{gone}\n\
          \n\
          Ctrl-C or SIGTERM ends it.\n",
+        drill = running.variant().drill(),
         variant = running.variant(),
         checkout = endpoint("checkout"),
         edge = endpoint("edge"),

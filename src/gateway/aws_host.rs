@@ -190,6 +190,34 @@ pub fn services() -> &'static BTreeSet<&'static str> {
     &NAMES
 }
 
+/// A service or a region that no host is ever read as would make a rule that never acts.
+///
+/// # Errors
+/// Which name it is, as a sentence with the name that was probably meant.
+pub fn check_names<S: AsRef<str>>(services: &[S], region: &str) -> Result<(), String> {
+    if !is_region(region) {
+        let zone = region.strip_suffix(|c: char| c.is_ascii_lowercase()).filter(|of| is_region(of));
+        let hint = match zone {
+            Some(of) => format!("; it is an availability zone of '{of}'"),
+            None => did_you_mean(region, CODES.iter().map(|(_, name)| *name)),
+        };
+        return Err(format!("'{region}' is not an AWS region{hint}"));
+    }
+    let known = services.iter().map(AsRef::as_ref).filter(|service| *service != "*");
+    match known.into_iter().find(|service| !self::services().contains(service)) {
+        None => Ok(()),
+        Some(wrong) => {
+            let hint = did_you_mean(wrong, self::services().iter().copied());
+            Err(format!("unknown AWS service '{wrong}'{hint}; use the name in its endpoint"))
+        }
+    }
+}
+
+fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let close = known.map(|name| (strsim::damerau_levenshtein(name, wrong), name)).min();
+    close.filter(|(distance, name)| *distance * 3 <= name.len()).map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
+}
+
 /// What the labels before the suffix say, before names are made canonical.
 #[derive(Debug, Default)]
 struct Found {
@@ -337,42 +365,43 @@ pub fn is_region(label: &str) -> bool {
 }
 
 /// The region codes in ElastiCache node names, which follow the billing codes of the regions.
+const CODES: &[(&str, &str)] = &[
+    ("use1", "us-east-1"),
+    ("use2", "us-east-2"),
+    ("usw1", "us-west-1"),
+    ("usw2", "us-west-2"),
+    ("cac1", "ca-central-1"),
+    ("caw1", "ca-west-1"),
+    ("mxc1", "mx-central-1"),
+    ("sae1", "sa-east-1"),
+    ("euw1", "eu-west-1"),
+    ("euw2", "eu-west-2"),
+    ("euw3", "eu-west-3"),
+    ("euc1", "eu-central-1"),
+    ("euc2", "eu-central-2"),
+    ("eun1", "eu-north-1"),
+    ("eus1", "eu-south-1"),
+    ("eus2", "eu-south-2"),
+    ("afs1", "af-south-1"),
+    ("mes1", "me-south-1"),
+    ("mec1", "me-central-1"),
+    ("ilc1", "il-central-1"),
+    ("ape1", "ap-east-1"),
+    ("apn1", "ap-northeast-1"),
+    ("apn2", "ap-northeast-2"),
+    ("apn3", "ap-northeast-3"),
+    ("aps1", "ap-southeast-1"),
+    ("aps2", "ap-southeast-2"),
+    ("aps3", "ap-south-1"),
+    ("apse3", "ap-southeast-3"),
+    ("apse4", "ap-southeast-4"),
+    ("cnn1", "cn-north-1"),
+    ("cnnw1", "cn-northwest-1"),
+    ("usgw1", "us-gov-west-1"),
+    ("usge1", "us-gov-east-1"),
+];
+
 fn short_region(code: &str) -> Option<&'static str> {
-    const CODES: &[(&str, &str)] = &[
-        ("use1", "us-east-1"),
-        ("use2", "us-east-2"),
-        ("usw1", "us-west-1"),
-        ("usw2", "us-west-2"),
-        ("cac1", "ca-central-1"),
-        ("caw1", "ca-west-1"),
-        ("mxc1", "mx-central-1"),
-        ("sae1", "sa-east-1"),
-        ("euw1", "eu-west-1"),
-        ("euw2", "eu-west-2"),
-        ("euw3", "eu-west-3"),
-        ("euc1", "eu-central-1"),
-        ("euc2", "eu-central-2"),
-        ("eun1", "eu-north-1"),
-        ("eus1", "eu-south-1"),
-        ("eus2", "eu-south-2"),
-        ("afs1", "af-south-1"),
-        ("mes1", "me-south-1"),
-        ("mec1", "me-central-1"),
-        ("ilc1", "il-central-1"),
-        ("ape1", "ap-east-1"),
-        ("apn1", "ap-northeast-1"),
-        ("apn2", "ap-northeast-2"),
-        ("apn3", "ap-northeast-3"),
-        ("aps1", "ap-southeast-1"),
-        ("aps2", "ap-southeast-2"),
-        ("aps3", "ap-south-1"),
-        ("apse3", "ap-southeast-3"),
-        ("apse4", "ap-southeast-4"),
-        ("cnn1", "cn-north-1"),
-        ("cnnw1", "cn-northwest-1"),
-        ("usgw1", "us-gov-west-1"),
-        ("usge1", "us-gov-east-1"),
-    ];
     CODES.iter().find(|(short, _)| *short == code).map(|(_, region)| *region)
 }
 

@@ -50,6 +50,17 @@ pub enum ClientError {
     },
 }
 
+/// What became of a rule that a person takes away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Removal {
+    /// It was in force and is not any more.
+    Removed,
+    /// It was removed before.
+    Before,
+    /// The gateway knows no rule of that id: mistyped, ended at its deadline, or the gateway was restarted.
+    Unknown,
+}
+
 /// A client of one gateway. Opens a connection per call, so that a gateway that was restarted is found again.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -80,6 +91,16 @@ impl Client {
         self.change(&Request::Remove { id: id.to_owned(), fence_until, expected: expected.cloned() }).await
     }
 
+    /// Removes whatever rule has this id, and tells one that was removed before from one that nobody knows: for hands, which mistype.
+    pub async fn take_away(&self, id: &str) -> Result<Removal, ClientError> {
+        match self.ask(&Request::Remove { id: id.to_owned(), fence_until: None, expected: None }).await? {
+            Answer::Done { changed: true, .. } => Ok(Removal::Removed),
+            Answer::Done { fenced: true, .. } => Ok(Removal::Before),
+            Answer::Done { .. } => Ok(Removal::Unknown),
+            other => Err(self.odd(&other)),
+        }
+    }
+
     /// The rules in force, oldest first.
     pub async fn list(&self) -> Result<Vec<RuleStatus>, ClientError> {
         match self.ask(&Request::List {}).await? {
@@ -106,7 +127,7 @@ impl Client {
 
     async fn change(&self, request: &Request) -> Result<bool, ClientError> {
         match self.ask(request).await? {
-            Answer::Done { changed } => Ok(changed),
+            Answer::Done { changed, .. } => Ok(changed),
             other => Err(self.odd(&other)),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
-use super::aws_host::AwsHost;
+use super::aws_host::{AwsHost, check_names};
 use super::index::Index;
 use super::{Effect, Rule};
 use crate::clock::{Clock, Timestamp};
@@ -197,6 +197,13 @@ impl Rules {
         Ok(true)
     }
 
+    /// Whether an id is refused until a deadline: its rule was removed, or it was fenced before it came.
+    #[must_use]
+    pub fn is_buried(&self, id: &str) -> bool {
+        let time = self.time();
+        self.read().tombstones.get(id).is_some_and(|until| !time.has_passed(*until))
+    }
+
     /// Every rule in force, in the order in which they came.
     #[must_use]
     pub fn list(&self) -> Vec<RuleStatus> {
@@ -343,6 +350,7 @@ fn check(rule: &Rule) -> Result<(), RuleError> {
             return invalid("services, region, run and step are 1 to 200 characters without spaces".to_owned());
         }
     }
+    check_names(&rule.services, &rule.region).map_err(RuleError::Invalid)?;
     check_effect(&rule.effect).or_else(|what| invalid(what.to_owned()))
 }
 
@@ -437,11 +445,12 @@ mod tests {
         rules.put(rule("a", 60)).unwrap();
         assert_eq!(rules.remove("a", None, None), Ok(true));
         assert_eq!(rules.remove("a", None, None), Ok(false));
+        assert!(rules.is_buried("a") && !rules.is_buried("b"));
         clock.sleep_until(START.plus(Duration::from_secs(59))).await;
         assert_eq!(rules.put(rule("a", 60)), Err(RuleError::Removed("a".to_owned())));
         assert_eq!(rules.put(rule("b", 60)), Ok(true), "other ids are not affected");
         clock.sleep_until(START.plus(Duration::from_secs(63))).await;
-        assert!(rules.read().tombstones.is_empty());
+        assert!(rules.read().tombstones.is_empty() && !rules.is_buried("a"));
         assert_eq!(rules.put(rule("a", 60)), Err(RuleError::Expired("a".to_owned())));
     }
 
@@ -529,6 +538,8 @@ mod tests {
             Rule { services: vec![], ..rule("a", 60) },
             Rule { region: String::new(), ..rule("a", 60) },
             Rule { services: vec!["x".repeat(201)], ..rule("a", 60) },
+            Rule { services: vec!["sts".to_owned(), "dynamdb".to_owned()], ..rule("a", 60) },
+            Rule { region: "us-esat-1".to_owned(), ..rule("a", 60) },
             rule("a", 25 * 3600),
             Rule { effect: Effect::Reset { after_bytes: MOST_BYTES + 1 }, ..rule("a", 60) },
             Rule { effect: Effect::Latency { delay_ms: 0, jitter_ms: 0, bytes_per_second: None }, ..rule("a", 60) },

@@ -65,6 +65,10 @@ pub enum Answer {
     Done {
         /// False when it was so already.
         changed: bool,
+        /// Of a removal: the id is refused until a deadline, because its rule was removed before or because this call fenced it. False with nothing
+        /// changed: no rule of that id is known.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fenced: bool,
     },
     /// The rules in force.
     Rules {
@@ -165,12 +169,12 @@ fn act(shared: &Shared, request: Request) -> Answer {
                 if changed && rule.cut_existing {
                     shared.open.cut(&rule);
                 }
-                Answer::Done { changed }
+                Answer::Done { changed, fenced: false }
             }
             Err(error) => error.into(),
         },
         Request::Remove { id, fence_until, expected } => match shared.rules.remove(&id, fence_until, expected.as_ref()) {
-            Ok(changed) => Answer::Done { changed },
+            Ok(changed) => Answer::Done { changed, fenced: shared.rules.is_buried(&id) },
             Err(error) => error.into(),
         },
         Request::List {} => Answer::Rules { rules: shared.rules.list() },

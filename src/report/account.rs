@@ -65,15 +65,40 @@ impl Account {
 
 impl Log {
     fn line(&mut self, at: Timestamp, line: &str) {
-        let line = (at, clip(line, LINE).into_owned());
-        if self.head.len() < LINES {
-            self.head.push(line);
-            return;
+        let mut line = (at, clip(line, LINE).into_owned());
+        // Events of several tasks may reach the stream a moment out of order; those of the same time keep their order.
+        if self.tail.is_empty() && self.head.last().is_none_or(|(last, _)| at < *last || self.head.len() < LINES) {
+            self.head.insert(self.head.partition_point(|(other, _)| *other <= at), line);
+            if self.head.len() <= LINES {
+                return;
+            }
+            let Some(last) = self.head.pop() else { return };
+            line = last;
         }
         if self.tail.len() == LINES {
             self.tail.pop_front();
             self.hidden += 1;
         }
-        self.tail.push_back(line);
+        self.tail.insert(self.tail.partition_point(|(other, _)| *other <= line.0), line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_in_order_of_time_and_what_happened_at_once_keeps_its_order() {
+        let mut log = Log::default();
+        let count = 2 * LINES as i64 + 10;
+        // Each pair comes the wrong way round, also where the beginning ends.
+        for n in 0..count {
+            log.line(Timestamp((n ^ 1) * 1000 + 1), &format!("{n}"));
+            log.line(Timestamp((n ^ 1) * 1000 + 1), &format!("{n} too"));
+        }
+        let told: Vec<&(Timestamp, String)> = log.head.iter().chain(&log.tail).collect();
+        assert!(told.windows(2).all(|two| two[0].0 <= two[1].0), "{told:?}");
+        assert_eq!(told[..4].iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["1", "1 too", "0", "0 too"]);
+        assert_eq!((log.head.len(), log.tail.len(), log.hidden), (LINES, LINES, 2 * count as usize - 2 * LINES));
     }
 }

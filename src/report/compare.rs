@@ -47,6 +47,22 @@ pub enum Change {
     Worse,
     /// At least one of them is not known.
     NotKnown,
+    /// The drill sets no target for it: shown, and neither good nor bad.
+    NotJudged,
+}
+
+impl Change {
+    /// The second figure against the first, where less is better: they differ when their error bars do not meet. Every comparison of clocks goes by this.
+    #[must_use]
+    pub fn of(a: Figure, b: Figure) -> Self {
+        if b.upper < a.lower {
+            Self::Better
+        } else if b.lower > a.upper {
+            Self::Worse
+        } else {
+            Self::Same
+        }
+    }
 }
 
 /// A clock or share of an objective in both runs.
@@ -155,7 +171,10 @@ pub fn compare(a: Side, b: Side) -> Comparison {
     if score_change == Change::Worse && worse.is_empty() {
         worse.push(format!("the score fell from {:.1} to {:.1}", scores[0].unwrap_or_default(), scores[1].unwrap_or_default()));
     }
-    let better: Vec<String> = objectives.iter().flat_map(|it| sentences(it, Change::Better)).collect();
+    let mut better: Vec<String> = objectives.iter().flat_map(|it| sentences(it, Change::Better)).collect();
+    if score_change == Change::Better && better.is_empty() {
+        better.push(format!("the score rose from {:.1} to {:.1}", scores[0].unwrap_or_default(), scores[1].unwrap_or_default()));
+    }
     let (outcome, reasons) = if !obstacles.is_empty() {
         (Outcome::NotComparable, obstacles)
     } else if !worse.is_empty() {
@@ -223,10 +242,16 @@ fn pair(id: &str, a: Option<ObjectiveScore>, b: Option<ObjectiveScore>) -> Pair 
     };
     let lost = |it: &ObjectiveScore| it.clocks.lose.map(|loss| loss.age);
     let mut clocks = Vec::new();
-    clocks.extend(row("recover", a.clocks.recover, b.clocks.recover, [a.verdict, b.verdict]));
-    clocks.extend(row("detect", a.clocks.detect, b.clocks.detect, [a.verdict, b.verdict]));
-    clocks.extend(row("lose", lost(a), lost(b), [a.verdict, b.verdict]));
-    clocks.extend(row("failBack", a.clocks.fail_back, b.clocks.fail_back, [a.verdict, b.verdict]));
+    // What the drill asks nothing of may differ as it likes; no drill asks anything of fail-back.
+    let mut take = |kind: Option<TargetKind>, row: Option<Row>| {
+        let asked = kind.is_some_and(|kind| [a, b].iter().any(|it| it.targets.iter().any(|target| target.kind == kind)));
+        clocks.extend(row.map(|row| if asked { row } else { Row { change: Change::NotJudged, ..row } }));
+    };
+    let verdicts = [a.verdict, b.verdict];
+    take(Some(TargetKind::RecoverWithin), row("recover", a.clocks.recover, b.clocks.recover, verdicts));
+    take(Some(TargetKind::DetectWithin), row("detect", a.clocks.detect, b.clocks.detect, verdicts));
+    take(Some(TargetKind::LoseAtMost), row("lose", lost(a), lost(b), verdicts));
+    take(None, row("failBack", a.clocks.fail_back, b.clocks.fail_back, verdicts));
     clocks.extend(share(a, b));
     let all = || clocks.iter().map(|row| row.change).chain([verdict]);
     // A verdict that turned decides; among the figures one that is worse does.
@@ -247,9 +272,7 @@ fn row(clock: &'static str, a: Option<Figure>, b: Option<Figure>, verdicts: [Obj
     let words = |figure: Option<Figure>| figure.map_or("–".to_owned(), |it| if it == Figure::ZERO { none(clock).into() } else { it.to_string() });
     let change = match (a, b) {
         (None, None) => return None,
-        (Some(a), Some(b)) if b.upper < a.lower => Change::Better,
-        (Some(a), Some(b)) if b.lower > a.upper => Change::Worse,
-        (Some(_), Some(_)) => Change::Same,
+        (Some(a), Some(b)) => Change::of(a, b),
         // It never came, and that is known.
         (Some(_), None) if verdicts[1] == ObjectiveVerdict::Missed => Change::Worse,
         (None, Some(_)) if verdicts[0] == ObjectiveVerdict::Missed => Change::Better,

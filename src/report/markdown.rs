@@ -2,6 +2,7 @@
 //!
 //! Text from drills and probes is inert there too: it starts no markup, links nowhere and notifies nobody.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::io;
 
@@ -28,7 +29,7 @@ pub fn render(story: &Story, card: &Scorecard) -> io::Result<String> {
     line(&mut out, &format!("# {mark} {verdict}: {}", text(&header.summary)));
     let score = card.score.map_or("none".into(), |score| format!("{score:.0} of 100"));
     let coverage = words::percent((card.coverage * 1000.0).round() / 10.0);
-    line(&mut out, &format!("**Score {score}**, coverage {coverage} · {} · {}", cleanliness(card), text(&card.reason)));
+    line(&mut out, &format!("**Score {score}**, coverage {coverage} · {} · {}", cleanliness(card), text(&words::lead(card))));
     line(&mut out, &format!("> {}", text(&header.hypothesis)));
     in_place(&mut out, story, &header.run);
     objectives(&mut out, card);
@@ -118,19 +119,25 @@ fn objectives(out: &mut String, card: &Scorecard) {
         ObjectiveVerdict::Unknown => 1,
         ObjectiveVerdict::Met => 2,
     });
+    let mut named: HashSet<&str> = HashSet::new();
     for row in rows.iter().take(ROWS) {
+        // They are the objective's: they stand in its first row, whichever of its targets decided.
+        let first = named.insert(&row.objective);
         let verdict = match row.verdict {
             ObjectiveVerdict::Met => "✅ met",
             ObjectiveVerdict::Missed => "❌ **missed**",
             ObjectiveVerdict::Unknown => "❔ **unknown**",
         };
         let target = row.target.map_or("–", words::target_kind);
-        let points = if row.counts { format!("{:.1}", row.points) } else { String::new() };
+        let points = card.objectives.iter().find(|it| first && it.id == row.objective).map(|it| format!("{:.1}", it.points)).unwrap_or_default();
         let (wanted, measured) = (text(&row.wanted), text(&row.measured));
         let _ = writeln!(table, "| {verdict} | {} | {target} | {wanted} | {measured} | {points} |", cell(&row.objective));
     }
     line(out, table.trim_end());
     more(out, rows.len());
+    if card.objectives.iter().any(|it| it.targets.len() > 1) {
+        line(out, "Points are an objective's: of several targets the worst counts.");
+    }
     let waits = |it: &ObjectiveScore| (!it.blocked_by.is_empty()).then(|| (it.id.clone(), it.blocked_by.clone()));
     for (id, blockers) in card.objectives.iter().filter_map(waits).take(ROWS) {
         let names: Vec<String> = blockers.iter().map(|it| code(&it.objective)).collect();

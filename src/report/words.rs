@@ -7,9 +7,12 @@ use chrono::SecondsFormat;
 use crate::clock::Timestamp;
 use crate::event::{Cleanliness, Health, Phase, StepKind, StepOutcome, StopReason, Verdict};
 pub use crate::score::words::{duration, percent};
-use crate::score::{ObjectiveVerdict, TargetKind};
+use crate::score::{ObjectiveVerdict, Scorecard, TargetKind};
 
 use super::story::{ObjectiveStory, Stage};
+
+/// Objectives that a lead names.
+const NAMED: usize = 5;
 
 /// `+4.2 s`, `−10 s`: where `at` lies from `zero`.
 pub fn offset(at: Timestamp, zero: Timestamp) -> String {
@@ -152,6 +155,23 @@ pub fn stage(stage: Stage) -> &'static str {
         Stage::FailBack => "fail-back",
         Stage::Settling => "undone, watching the objectives settle",
         Stage::Over => "over",
+    }
+}
+
+/// Why the verdict is what it is, above tables that have every figure: of a pass and of a miss only which objectives, of others the whole reason.
+pub fn lead(card: &Scorecard) -> String {
+    let all = card.objectives.len();
+    match card.verdict {
+        Verdict::Passed if all == 1 => "the objective is met, every fault verified".into(),
+        Verdict::Passed => format!("all {all} objectives met, every fault verified"),
+        Verdict::Failed => {
+            let missed = card.objectives.iter().filter(|it| it.verdict == ObjectiveVerdict::Missed);
+            let names: Vec<String> = missed.map(|it| format!("'{}'", it.id)).collect();
+            let more = names.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("{} of {} missed: {}{more}", names.len(), count(all, "objective"), names[..names.len().min(NAMED)].join(", "))
+        }
+        _ => card.reason.clone(),
     }
 }
 

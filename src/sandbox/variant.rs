@@ -114,6 +114,18 @@ impl Variant {
         }
     }
 
+    /// The shipped drill that shows what is special about it.
+    #[must_use]
+    pub fn drill(self) -> &'static str {
+        match self {
+            Self::SickRegion => "drills/sandbox/fail-back.yaml",
+            Self::NoCredentialCache => "drills/sandbox/iam-fails.yaml",
+            Self::Default | Self::NoFailover | Self::DeafProbe | Self::SlowFailover | Self::Lossy | Self::Blind => {
+                "drills/sandbox/evacuate-us-east-1.yaml"
+            }
+        }
+    }
+
     /// `metadata.name` of its environment. Variants are different environments: their runs are not comparable.
     #[must_use]
     pub fn environment_name(self) -> &'static str {

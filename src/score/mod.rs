@@ -161,7 +161,10 @@ fn rows(objective: &ObjectiveScore) -> Vec<ScoreRow> {
         weight: objective.weight,
         points: if counts { objective.points } else { 0.0 },
     };
-    let worst = objective.targets.iter().enumerate().min_by(|(_, a), (_, b)| a.s.total_cmp(&b.s)).map(|(index, _)| index);
+    // Of two that count the same, the missed one is why.
+    let missed_first = |target: &TargetScore| target.verdict != ObjectiveVerdict::Missed;
+    let worse = |a: &TargetScore, b: &TargetScore| a.s.total_cmp(&b.s).then(missed_first(a).cmp(&missed_first(b)));
+    let worst = objective.targets.iter().enumerate().min_by(|(_, a), (_, b)| worse(a, b)).map(|(index, _)| index);
     match worst {
         None => vec![row(None, true)],
         Some(worst) => objective.targets.iter().enumerate().map(|(index, target)| row(Some(target), index == worst)).collect(),

@@ -135,7 +135,8 @@ async fn the_command_prints_a_table_for_people_and_json_for_programs() {
     assert_eq!(lines[1], ["client", "service", "region", "operation", "count", "passed", "refused", "blackholed", "reset", "error", "slowed"]);
     assert_eq!(lines[2], ["127.0.0.1", "dynamodb", "us-east-1", "GetItem", "2", "2", "-", "-", "-", "-", "-"]);
     assert!(!text.contains('\u{9b}'), "{text:?}");
-    let json: serde_json::Value = serde_json::from_str(&stats(&ground, &["--output", "json", "--reset"]).await).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&stats(&ground, &["--format", "json", "--reset"]).await).unwrap();
     assert_eq!(json["rows"][0]["counts"]["passed"], 2);
+    assert!(stats(&ground, &["--output", "json"]).await.starts_with('{'), "the old name of the flag still does");
     assert!(stats(&ground, &[]).await.contains("no call"));
 }

@@ -181,3 +181,106 @@ async fn the_binary_serves_until_it_is_told_to_stop_and_survives_its_own_sudden_
     assert_eq!(within(second.wait()).await.unwrap().code(), Some(0));
     assert!(!socket.exists());
 }
+
+/// What a steering command says, and its exit code.
+async fn steer(socket: &Path, words: &[&str]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
+    command.arg("gateway").arg(words[0]).arg("--socket").arg(socket).args(&words[1..]);
+    let output = within(command.output()).await.unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.code().unwrap(), said)
+}
+
+/// The rules that docs/gateway.md shows, each as it stands between the quotes of the shell.
+fn examples() -> Vec<String> {
+    let page = include_str!("../../docs/gateway.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("By hand")).expect("docs/gateway.md has a section 'By hand'");
+    let commands = section.split("firedrill gateway put ").skip(1).filter_map(|rest| rest.split("```").next());
+    commands.filter_map(|command| Some(command.split_once('\'')?.1.split_once('\'')?.0.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn every_rule_that_the_page_shows_can_be_put_as_it_is_and_the_page_has_one_of_each_effect() {
+    let ground = Ground::new(echo().await);
+    let socket = ground.gateway.socket();
+    let mut shown = std::collections::BTreeSet::new();
+    for example in examples() {
+        let (code, said) = steer(socket, &["put", "--for", "10m", &example]).await;
+        assert_eq!((code, said.contains("put in force until")), (0, true), "{example}: {said}");
+        let rule = ground.client.list().await.unwrap().pop().unwrap().rule;
+        let effect = serde_json::to_value(&rule.effect).unwrap();
+        shown.insert(effect.as_str().map_or_else(|| effect.as_object().unwrap().keys().next().unwrap().clone(), str::to_owned));
+        assert!(ground.client.remove(&rule.id, None, None).await.unwrap());
+    }
+    assert_eq!(shown.into_iter().collect::<Vec<_>>(), ["blackhole", "error", "latency", "refuse", "reset"]);
+    // And the page documents every field that a rule and its effects have.
+    let page = include_str!("../../docs/gateway.md");
+    let whole = Rule { effect: SLOW_AND_NARROW, ..rule("a", Blackhole) };
+    let failing = serde_json::json!({"operations": 1, "error": 1, "perMillion": 1, "seed": 1, "afterBytes": 1});
+    let fields = [serde_json::to_value(&whole).unwrap(), serde_json::to_value(&whole).unwrap()["effect"]["latency"].clone(), failing];
+    for field in fields.iter().flat_map(|fields| fields.as_object().unwrap().keys()) {
+        assert!(page.contains(&format!("| `{field}` |")), "docs/gateway.md does not say what `{field}` is");
+    }
+}
+
+const SLOW_AND_NARROW: firedrill::gateway::Effect = firedrill::gateway::Effect::Latency { delay_ms: 1, jitter_ms: 1, bytes_per_second: Some(1) };
+
+#[tokio::test]
+async fn what_rules_prints_put_takes() {
+    let (from, to) = (Ground::new(echo().await), Ground::new(echo().await));
+    for example in examples() {
+        assert_eq!(steer(from.gateway.socket(), &["put", "--for", "10m", &example]).await.0, 0);
+    }
+    let (_, listed) = steer(from.gateway.socket(), &["rules", "--format", "json"]).await;
+    for line in listed.lines() {
+        let (code, said) = steer(to.gateway.socket(), &["put", line]).await;
+        assert_eq!(code, 0, "{line}: {said}");
+    }
+    let rules = async |ground: &Ground| ground.client.list().await.unwrap().into_iter().map(|status| status.rule).collect::<Vec<_>>();
+    assert!(rules(&from).await.len() >= 5);
+    assert_eq!(rules(&from).await, rules(&to).await);
+    let (_, table) = steer(to.gateway.socket(), &["rules"]).await;
+    assert!(table.starts_with("ID ") && table.lines().count() == 1 + listed.lines().count(), "{table}");
+    let (_, status) = steer(to.gateway.socket(), &["status"]).await;
+    assert!(status.starts_with("listens on"), "{status}");
+    let (_, status) = steer(to.gateway.socket(), &["status", "--format", "json"]).await;
+    assert!(serde_json::from_str::<serde_json::Value>(&status).unwrap()["listen"].is_string());
+}
+
+#[tokio::test]
+async fn a_rule_that_could_never_act_is_refused_with_the_name_that_was_meant() {
+    let ground = Ground::new(echo().await);
+    for (given, why) in [
+        (r#""services":["dynamdb"],"region":"us-east-1""#, "unknown AWS service 'dynamdb'; did you mean 'dynamodb'?"),
+        (r#""services":["*"],"region":"us-esat-1""#, "'us-esat-1' is not an AWS region; did you mean 'us-east-1'?"),
+        (r#""services":["*"],"region":"us-east-1a""#, "it is an availability zone of 'us-east-1'"),
+        (r#""services":[],"region":"us-east-1""#, "at least one service"),
+        (r#""services":["*"],"region":"us-east-1","deadline":"2020-01-01T00:00:00Z""#, "has passed"),
+        (r#""services":["*"],"region":"us-east-1","colour":1"#, "unknown field `colour`"),
+        (r#""services""#, "cannot read the rule"),
+    ] {
+        let rule = format!(r#"{{"id":"a","effect":"refuse",{given}}}"#);
+        let length = if given.contains("deadline") { vec![] } else { vec!["--for", "1m"] };
+        let (code, said) = steer(ground.gateway.socket(), &[&["put"], &length[..], &[&rule]].concat()).await;
+        assert_eq!((code, said.contains(why)), (2, true), "{rule}: {said}");
+    }
+    let (code, said) = steer(ground.gateway.socket(), &["put", r#"{"id":"a","effect":"refuse","services":["*"],"region":"us-east-1"}"#]).await;
+    assert_eq!((code, said.contains("--for 10m")), (2, true), "{said}");
+    assert!(ground.client.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_mistyped_removal_is_no_success_and_a_repeated_one_is() {
+    let ground = Ground::new(echo().await);
+    let socket = ground.gateway.socket();
+    ground.put(rule("endpoints-dark", Blackhole)).await;
+    let (code, said) = steer(socket, &["remove", "endpoints-drak"]).await;
+    assert_eq!(code, 2, "{said}");
+    assert!(said.contains("nothing was removed") && said.contains("did you mean 'endpoints-dark'?"), "{said}");
+    assert_eq!(ground.client.list().await.unwrap().len(), 1);
+    assert_eq!(steer(socket, &["remove", "endpoints-dark"]).await, (0, "rule endpoints-dark removed\n".to_owned()));
+    assert_eq!(steer(socket, &["remove", "endpoints-dark"]).await, (0, "rule endpoints-dark was removed before\n".to_owned()));
+    // A guard, not a mistake of whoever typed it: what was removed does not come back.
+    let again = serde_json::to_string(&rule("endpoints-dark", Blackhole)).unwrap();
+    assert_eq!(steer(socket, &["put", &again]).await.0, 5);
+}

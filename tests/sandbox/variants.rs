@@ -7,6 +7,16 @@ use firedrill::sandbox::truth::Happening;
 
 use crate::{EAST, FIRING, WEST, World, eventually, now, text};
 
+#[test]
+fn each_variant_suggests_the_drill_that_the_page_names_beside_it() {
+    let page = include_str!("../../docs/sandbox.md");
+    for variant in Variant::ALL.into_iter().filter(|variant| *variant != Variant::Default) {
+        let row = page.lines().find(|line| line.starts_with(&format!("| `sandbox:{}` |", variant.name()))).expect("a row of the page");
+        let drill = row.split(" | ").nth(2).unwrap();
+        assert_eq!(variant.drill(), format!("drills/sandbox/{drill}.yaml"), "{}", variant.name());
+    }
+}
+
 #[tokio::test]
 async fn slow_failover_moves_users_ten_seconds_late() {
     let world = World::start(Variant::SlowFailover).await;

@@ -69,6 +69,13 @@ pub struct Part {
     pub fields: Vec<Field>,
 }
 
+impl Part {
+    /// What its type says of itself, where that is not said already: a field says what it is there.
+    pub fn of_type(&self) -> &str {
+        if self.field.as_ref().is_some_and(|field| !field.meaning.is_empty()) { "" } else { &self.description }
+    }
+}
+
 impl Entry {
     pub fn of(kind: &Described) -> Self {
         let more = kind.about.map(|about| More {

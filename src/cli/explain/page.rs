@@ -1,6 +1,5 @@
 //! Explanations as Markdown: `docs/kinds.md` is made of them.
 
-use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use super::entry::{Entry, Part};
@@ -95,8 +94,7 @@ fn one(entry: &Entry) -> String {
 pub fn part(part: &Part) -> String {
     let mut text = format!("### {}\n\n", part.path);
     let own = part.field.iter().map(|field| field.meaning.as_str());
-    let mut seen = HashSet::new();
-    for paragraph in own.chain([part.description.as_str()]).filter(|paragraph| !paragraph.is_empty() && seen.insert(*paragraph)) {
+    for paragraph in own.chain([part.of_type()]).filter(|paragraph| !paragraph.is_empty()) {
         let _ = write!(text, "{paragraph}\n\n");
     }
     if !part.fields.is_empty() {

@@ -101,8 +101,8 @@ pub fn part(part: &Part) -> String {
         text.push_str(&wrapped(&signature(field), 2));
         text.push_str(&meaning(field, 2));
     }
-    if !part.description.is_empty() && part.field.as_ref().is_none_or(|field| field.meaning != part.description) {
-        text.push_str(&wrapped(&part.description, 2));
+    if !part.of_type().is_empty() {
+        text.push_str(&wrapped(part.of_type(), 2));
     }
     if !part.fields.is_empty() {
         let _ = write!(text, "\nFIELDS\n{}", fields(&part.fields));

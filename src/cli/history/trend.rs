@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::clock::Span;
 use crate::report::compare::{Change, SAME_SCORE};
 use crate::score::words::duration;
-use crate::score::{Figure, Scorecard};
+use crate::score::{Figure, Scorecard, TargetKind};
 
 /// Runs that a line shows at most.
 pub const RUNS: usize = 16;
@@ -28,7 +28,7 @@ pub struct Trend {
     pub score: Option<Change>,
     /// Median recovery of all but the latest, in seconds, where they recovered.
     pub median_recovery: Option<f64>,
-    /// The latest recovery against it; the same when the median lies within its error bar.
+    /// The latest recovery against it: the same when their error bars meet.
     pub recovery: Option<Change>,
 }
 
@@ -42,13 +42,17 @@ pub struct Point {
     pub score: f64,
     /// The slowest recovery; none when it did not recover, or nothing says.
     pub recovery: Option<Figure>,
+    /// Whether the drill says how fast it must be.
+    #[serde(skip)]
+    pub judged: bool,
 }
 
 impl Point {
     /// What a card says.
     #[must_use]
     pub fn of(run: &str, score: f64, card: &Scorecard) -> Self {
-        Self { run: run.to_owned(), score, recovery: card.clocks.recover }
+        let judged = card.objectives.iter().flat_map(|it| &it.targets).any(|target| target.kind == TargetKind::RecoverWithin);
+        Self { run: run.to_owned(), score, recovery: card.clocks.recover, judged }
     }
 }
 
@@ -58,16 +62,16 @@ impl Trend {
     pub fn of(drill: &str, environment: &str, runs: Vec<Point>) -> Option<Self> {
         let (latest, earlier) = runs.split_last()?;
         let median_score = median(earlier.iter().map(|run| run.score).collect());
-        let median_recovery = median(earlier.iter().filter_map(|run| Some(run.recovery?.value.as_secs_f64())).collect());
+        let median_figure = median_figure(earlier.iter().filter_map(|run| run.recovery).collect());
+        let median_recovery = median_figure.map(|it| it.value.as_secs_f64());
         let score = median_score.map(|median| match latest.score - median {
             more if more >= SAME_SCORE => Change::Better,
             less if less <= -SAME_SCORE => Change::Worse,
             _ => Change::Same,
         });
-        let recovery = match (median_recovery, latest.recovery) {
-            (Some(median), Some(now)) if now.upper.as_secs_f64() < median => Some(Change::Better),
-            (Some(median), Some(now)) if now.lower.as_secs_f64() > median => Some(Change::Worse),
-            (Some(_), Some(_)) => Some(Change::Same),
+        let recovery = match (median_figure, latest.recovery) {
+            _ if !latest.judged && !earlier.is_empty() => Some(Change::NotJudged),
+            (Some(median), Some(now)) => Some(Change::of(median, now)),
             // It did recover before.
             (Some(_), None) => Some(Change::Worse),
             (None, Some(_)) if !earlier.is_empty() => Some(Change::Better),
@@ -88,9 +92,11 @@ impl Trend {
                 Some(Change::Better) => format!("better{against}"),
                 Some(Change::Worse) => format!("WORSE{against}"),
                 Some(Change::Same) => format!("same{against}"),
+                Some(Change::NotJudged) => String::new(),
                 Some(Change::NotKnown) | None => "nothing earlier to compare with".into(),
             };
-            format!("  {name:<8}  {spark:<width$}  {now}, {said}", width = self.runs.len())
+            let said = if said.is_empty() { against } else { format!(", {said}") };
+            format!("  {name:<8}  {spark:<width$}  {now}{said}", width = self.runs.len())
         };
         let mut lines = vec![line(
             "score",
@@ -119,6 +125,21 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
+/// The figure in the middle, with its error bars; of two in the middle what lies between them.
+fn median_figure(mut figures: Vec<Figure>) -> Option<Figure> {
+    figures.sort_by_key(|it| it.value);
+    let middle = figures.len() / 2;
+    let high = *figures.get(middle)?;
+    let low = figures[if figures.len() % 2 == 1 { middle } else { middle - 1 }];
+    let between = |a: Span, b: Span| Span((*a + *b) / 2);
+    Some(Figure {
+        value: between(low.value, high.value),
+        plus_minus: between(low.plus_minus, high.plus_minus),
+        lower: between(low.lower, high.lower),
+        upper: between(low.upper, high.upper),
+    })
+}
+
 /// One block a value, the full one at `most`; `×` where there is none.
 fn sparkline(values: &[Option<f64>], most: f64) -> String {
     const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -137,7 +158,7 @@ mod tests {
     fn runs(of: &[(f64, Option<f64>)]) -> Trend {
         let span = |seconds: f64| Span(Duration::from_secs_f64(seconds));
         let figure = |seconds: f64| Figure { value: span(seconds), plus_minus: span(1.0), lower: span(seconds - 1.0), upper: span(seconds + 1.0) };
-        let points = of.iter().map(|(score, recovery)| Point { run: "r".into(), score: *score, recovery: recovery.map(figure) });
+        let points = of.iter().map(|(score, recovery)| Point { run: "r".into(), score: *score, recovery: recovery.map(figure), judged: true });
         Trend::of("evacuate", "sandbox", points.collect()).unwrap()
     }
 
@@ -148,8 +169,16 @@ mod tests {
         assert_eq!((trend.median_recovery, trend.recovery), (Some(6.0), Some(Change::Same)), "within the error bar");
         assert_eq!(trend.lines()[0], "  score     █▄██  100.0, same (median 100.0)");
         assert_eq!(trend.lines()[1], "  recovery  ▂█▂▂  6.8 s ± 1 s, same (median 6 s)");
-        assert_eq!(runs(&[(100.0, Some(5.0)), (100.0, Some(6.1))]).recovery, Some(Change::Worse));
-        assert_eq!(runs(&[(100.0, Some(5.0)), (100.0, Some(3.9))]).recovery, Some(Change::Better));
+        // Both have an error bar of a second, as in `firedrill compare`.
+        assert_eq!(runs(&[(100.0, Some(5.0)), (100.0, Some(6.9))]).recovery, Some(Change::Same));
+        assert_eq!(runs(&[(100.0, Some(5.0)), (100.0, Some(7.1))]).recovery, Some(Change::Worse));
+        assert_eq!(runs(&[(100.0, Some(5.0)), (100.0, Some(3.1))]).recovery, Some(Change::Same));
+        assert_eq!(runs(&[(100.0, Some(5.0)), (100.0, Some(2.9))]).recovery, Some(Change::Better));
+        assert_eq!(runs(&[(100.0, Some(4.0)), (100.0, Some(6.0)), (100.0, Some(7.1))]).recovery, Some(Change::Worse));
+        let mut unasked = runs(&[(100.0, Some(5.0)), (100.0, Some(9.0))]).runs;
+        unasked.iter_mut().for_each(|point| point.judged = false);
+        let unasked = Trend::of("evacuate", "sandbox", unasked).unwrap();
+        assert_eq!(unasked.lines()[1], "  recovery  ▅█  9 s ± 1 s (median 5 s)", "no target, no verdict");
         assert_eq!(runs(&[(100.0, Some(5.0)), (50.0, None)]).lines()[1], "  recovery  █×  not recovered, WORSE (median 5 s)");
         assert_eq!(runs(&[(80.0, None), (100.0, Some(5.0))]).score, Some(Change::Better));
     }

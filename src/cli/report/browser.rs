@@ -33,20 +33,22 @@ impl Desk {
     }
 }
 
-/// Opens it without waiting for the browser to end.
+/// Opens it without waiting for the browser to end; gives what it was opened with.
 ///
 /// # Errors
 /// Why no browser was started, as part of a sentence.
-pub fn open(file: &Path) -> Result<(), String> {
+pub fn open(file: &Path) -> Result<String, String> {
     let desk = Desk::here();
     let programs = desk.programs()?;
     if programs.is_empty() {
-        return open::that_detached(file).map_err(|error| format!("the desktop's browser does not start: {error}"));
+        return open::that_detached(file)
+            .map(|()| "the desktop's browser".to_owned())
+            .map_err(|error| format!("the desktop's browser does not start: {error}"));
     }
     let mut failed = Vec::new();
     for program in programs {
         match open::with_detached(file, program) {
-            Ok(()) => return Ok(()),
+            Ok(()) => return Ok(format!("$BROWSER '{program}'")),
             Err(error) => failed.push(format!("$BROWSER '{program}' does not start: {error}")),
         }
     }

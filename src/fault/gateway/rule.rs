@@ -329,23 +329,12 @@ fn place(places: &EnvironmentSpec, name: &str) -> Result<Invert, KindError> {
     }
 }
 
-/// A service or region that no host is ever read as would make a rule without effect.
+/// What the gateway would refuse, before anything is tried.
 fn check(wanted: &Wanted) -> Result<(), String> {
     if let Err(why) = &wanted.effect {
         return Err(why.clone());
     }
-    if !aws_host::is_region(&wanted.region) {
-        return Err(format!("'{}' is not an AWS region", wanted.region));
-    }
-    for service in wanted.services.iter().filter(|service| *service != "*") {
-        let known = aws_host::services();
-        if !known.contains(service.as_str()) {
-            let close = known.iter().map(|name| (strsim::damerau_levenshtein(name, service), *name)).min();
-            let hint = close.filter(|(distance, name)| *distance * 3 <= name.len()).map(|(_, name)| format!("; did you mean '{name}'?"));
-            return Err(format!("unknown AWS service '{service}'{}; use the name in its endpoint", hint.unwrap_or_default()));
-        }
-    }
-    Ok(())
+    aws_host::check_names(&wanted.services, &wanted.region)
 }
 
 fn kind_error(error: ClientError) -> KindError {

@@ -43,7 +43,7 @@ pub(super) fn step(it: &StepStory, zero: Timestamp, now: Timestamp) -> Value {
         "summary": it.info.summary,
         "asked": it.asked.as_ref().map(|(role, instruction)| format!("{role}: {instruction}")),
         "after": it.info.after.join(", "),
-        "began": it.began.map(|at| words::offset(at, zero)),
+        "began": began(it).map(|at| words::offset(at, zero)),
         "took": it.took(now).map(words::duration),
         "limit": words::duration(*it.info.limit),
         "outcome": outcome,
@@ -52,6 +52,11 @@ pub(super) fn step(it: &StepStory, zero: Timestamp, now: Timestamp) -> Value {
         "verified": verified,
         "lost": lost,
     })
+}
+
+/// When a step began, in every table: a fault or an action with its first inject call, which is where T0 is.
+pub(super) fn began(it: &StepStory) -> Option<Timestamp> {
+    it.sent.or(it.began)
 }
 
 pub(super) fn targets(story: &Story, zero: Timestamp) -> Value {

@@ -99,18 +99,13 @@ fn banner(story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
     })
 }
 
-/// The card's reason as a sentence; a pass needs no figures here, the table below has them all.
+/// The lead as a sentence.
 fn headline(card: &Scorecard) -> String {
-    if card.verdict == Verdict::Passed {
-        return match card.objectives.len() {
-            1 => "The objective is met, and every fault was seen in effect.".into(),
-            n => format!("All {n} objectives are met, and every fault was seen in effect."),
-        };
-    }
-    let mut reason = card.reason.chars();
-    let first = reason.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
-    let end = if card.reason.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{end}", reason.as_str())
+    let lead = words::lead(card);
+    let mut signs = lead.chars();
+    let first = signs.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    let end = if lead.ends_with(['.', '!', '?']) { "" } else { "." };
+    format!("{first}{}{end}", signs.as_str())
 }
 
 fn by_hand(target: &TargetStory) -> Value {
@@ -189,7 +184,7 @@ fn score(story: &Story, card: &Scorecard) -> Value {
                 "s": format!("{:.2}", row.s),
                 "counts": row.counts,
                 "weight": row.weight,
-                "points": if row.counts { format!("{:.1}", row.points) } else { String::new() },
+                "points": format!("{:.1}", objective.points),
                 "reason": objective.reason,
                 "blocked": objective.blocked_by.iter().map(|it| it.objective.as_str()).collect::<Vec<_>>().join(", "),
             }));

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::record::began;
 use crate::clock::Timestamp;
 use crate::event::{Phase, StepKind};
 use crate::report::story::{StepStory, Story};
@@ -95,7 +96,7 @@ fn step(story: &Story, it: &StepStory, zero: Timestamp) -> Value {
     json!({
         "id": it.info.id,
         "kind": words::step_kind(it.info.kind),
-        "began": words(it.sent.or(it.began)),
+        "began": words(began(it)),
         "effect": if changes { words(effect) } else { "–".into() },
         "undo": words(at(&[Phase::Reverting]).into_iter().min()),
         "undone": if open > 0 { "–".into() } else { words(at(&[Phase::Reverted, Phase::Gone, Phase::Drifted]).into_iter().max()) },
