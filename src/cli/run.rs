@@ -13,8 +13,8 @@ use super::{Context, fail};
 use crate::engine::control::Control;
 use crate::engine::{World, runner};
 use crate::exit::Exit;
-use crate::journal::sqlite::Sqlite;
 use crate::journal::Journal;
+use crate::journal::sqlite::Sqlite;
 
 /// Run a drill: inject, hold, undo everything, score it, write the report
 ///

@@ -238,11 +238,9 @@ async fn every_form_of_a_kind_is_proven_where_it_can_be_seen() {
 async fn a_fault_that_acts_on_plain_http_only_says_so_in_the_plan() {
     let ground = Ground::new(echo().await);
     let registry = Registry::new(&environment(ground.gateway.socket()));
-    for (name, _) in kinds() {
-        let told = open(&registry, name, json!({})).unwrap().warnings();
-        let expected: &[&str] = if name == "gatewayError" { &["acts on plain HTTP only: TLS interception is not built yet"] } else { &[] };
-        assert_eq!(told, expected, "{name}");
-    }
+    let told = open(&registry, "gatewayError", json!({})).unwrap().warnings();
+    assert_eq!(told, ["acts on plain HTTP only: TLS interception is not built yet"]);
+    assert!(open(&registry, "gatewayBlackhole", json!({})).unwrap().warnings().is_empty());
 }
 
 #[tokio::test]
@@ -289,8 +287,10 @@ async fn rules_are_found_without_the_journal_and_undone() {
         for everywhere in registry.everywhere() {
             found.extend(everywhere.discover().await.unwrap());
         }
-        let order_is_not_in_the_mark = Record { after: vec![], phase: Phase::Injected, ..record.clone() };
-        assert_eq!(found, [order_is_not_in_the_mark]);
+        assert_eq!(found.len(), 1, "{name}: once, whichever kinds share its effect");
+        // The order of steps is not in the mark, and of kinds that share an effect one finds it for all.
+        let from_the_mark = Record { after: vec![], phase: Phase::Injected, kind: found[0].kind.clone(), ..record.clone() };
+        assert_eq!(found, [from_the_mark]);
         let undo = registry.for_record(&found[0]).unwrap();
         undo.revert(&found[0]).await.unwrap();
         assert_eq!(undo.observe(&found[0]).await, Observed::Prior);
