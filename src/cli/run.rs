@@ -13,8 +13,8 @@ use super::{Context, fail};
 use crate::engine::control::Control;
 use crate::engine::{World, runner};
 use crate::exit::Exit;
-use crate::journal::sqlite::Sqlite;
 use crate::journal::Journal;
+use crate::journal::sqlite::Sqlite;
 
 /// Run a drill: inject, hold, undo everything, score it, write the report
 ///
@@ -97,14 +97,7 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     match outcome {
         Err(defect) => (defective(context, journal.as_ref(), &run, &defect.to_string()).await, opened),
         Ok(Ok(outcome)) => {
-            let exit = conclude(context, &outcome, &dir);
-            if opened.embedded() && !outcome.in_place.is_empty() {
-                warn(&format!(
-                    "the embedded sandbox ends with this command, and what is in place with it; close the record with: {}",
-                    command(context, &format!("abandon {run}"))
-                ));
-                warn("to finish such an undo later, let the sandbox be a process of its own: `firedrill sandbox --write-env FILE`");
-            }
+            let exit = conclude(context, &outcome, &dir, opened.embedded());
             (exit, opened)
         }
         Ok(Err(error)) => (refuse(&[refusal(error.to_string())]), opened),

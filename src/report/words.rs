@@ -7,9 +7,9 @@ use chrono::SecondsFormat;
 use crate::clock::Timestamp;
 use crate::event::{Cleanliness, Health, Phase, StepKind, StepOutcome, StopReason, Verdict};
 pub use crate::score::words::{duration, percent};
-use crate::score::{ObjectiveVerdict, TargetKind};
+use crate::score::{ObjectiveVerdict, Scorecard, TargetKind};
 
-use super::story::{ObjectiveStory, Stage};
+use super::story::{ObjectiveStory, Stage, Story};
 
 /// `+4.2 s`, `−10 s`: where `at` lies from `zero`.
 pub fn offset(at: Timestamp, zero: Timestamp) -> String {
@@ -152,6 +152,15 @@ pub fn stage(stage: Stage) -> &'static str {
         Stage::FailBack => "fail-back",
         Stage::Settling => "undone, watching the objectives settle",
         Stage::Over => "over",
+    }
+}
+
+/// The run's verdict, or that it has none yet.
+pub fn headline(story: &Story, card: &Scorecard) -> &'static str {
+    match story.ended {
+        Some(_) => verdict(card.verdict),
+        None if story.going_on() => "Going on",
+        None => "Unfinished",
     }
 }
 
