@@ -715,7 +715,8 @@ async fn the_report_command_replays_a_stored_run_to_the_same_files() {
     let dir = state.path().join("reports/01KB2QXW8V5Z3M4N7P9R1S6T8D");
     for format in Format::ALL {
         let written = fs::read(dir.join(format.file_name())).unwrap();
-        assert_eq!(written, format.render(&events, &score::evaluate(&events)).unwrap(), "{format}");
+        let written = String::from_utf8(written).unwrap().replace(&format!("firedrill --state-dir {}", state.path().display()), "firedrill");
+        assert_eq!(written.as_bytes(), format.render(&events, &score::evaluate(&events)).unwrap(), "{format}");
     }
 }
 
@@ -728,6 +729,35 @@ async fn the_report_command_writes_only_what_was_asked_for_and_works_for_a_kille
     let mut names: Vec<_> = fs::read_dir(state.path().join("here")).unwrap().map(|it| it.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["events.jsonl", "report.json"]);
+}
+
+#[tokio::test]
+async fn the_report_of_a_run_that_is_going_on_says_so_and_judges_nothing() {
+    let state = journal_of(&stream(Going::Killed)).await;
+    let journal = Sqlite::open(state.path()).unwrap();
+    let claim = journal.claim("01KB2QXW8V5Z3M4N7P9R1S6T8D").await.unwrap();
+    let output = firedrill(state.path(), &["report", "latest", "--out", "here"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("GOING ON  ") && text.contains("none yet") && !text.contains("STILL IN PLACE"), "{text}");
+    assert!(text.trim_end().lines().any(|line| line.ends_with("abort 01KB2QXW8V5Z3M4N7P9R1S6T8D")), "{text}");
+    for file in ["report.md", "report.html", "junit.xml"] {
+        let told = fs::read_to_string(state.path().join("here").join(file)).unwrap();
+        assert!(
+            told.contains(" abort 01KB2QXW8V") && !told.contains(" resume ") && !told.to_lowercase().contains("person must act"),
+            "{file}: {told}"
+        );
+    }
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(state.path().join("here/report.json")).unwrap()).unwrap();
+    assert_eq!((json["goingOn"].clone(), json["scorecard"]["score"].clone()), (true.into(), serde_json::Value::Null));
+    drop(claim);
+    let dead = String::from_utf8(firedrill(state.path(), &["report", "latest", "--out", "here"]).stdout).unwrap();
+    assert!(dead.starts_with("UNFINISHED  ") && dead.contains("STILL IN PLACE, a person must act"), "{dead}");
+    let undo = format!("firedrill --state-dir {} resume 01KB2QXW8V5Z3M4N7P9R1S6T8D", state.path().display());
+    assert!(dead.trim_end().ends_with(&undo) && dead.lines().last().unwrap().starts_with("STILL IN PLACE"), "{dead}");
+    for file in ["report.md", "report.html", "junit.xml"] {
+        let told = fs::read_to_string(state.path().join("here").join(file)).unwrap();
+        assert!(told.contains(&undo), "{file}: {told}");
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::Context;
 use super::listing::{columns, command, plain, print};
+use super::report::find_open;
 use crate::event::Phase;
 use crate::exit::Exit;
 use crate::fault::Record;
@@ -22,7 +23,7 @@ use crate::journal::{Journal, JournalError};
 /// Asks for the run id to be typed. Without a terminal, pass it as `--yes-abandon RUN`.
 #[derive(Debug, Args)]
 pub struct Abandon {
-    /// Run id, or a unique prefix
+    /// Run id, a unique prefix, `latest` or `latest~N`
     pub run: String,
 
     /// The whole run id once more, instead of typing it
@@ -40,7 +41,7 @@ pub async fn run(context: &Context, args: Abandon) -> Exit {
 
 async fn abandon(context: &Context, args: &Abandon) -> Result<Exit, JournalError> {
     let journal = super::existing_journal(context, &args.run)?;
-    let run = journal.run(&args.run).await?.header.run;
+    let run = find_open(&journal, &args.run).await?;
     // Held from here, so that what is shown is what is closed.
     let _claim = journal.claim(&run).await?;
     let summary = journal.run(&run).await?;

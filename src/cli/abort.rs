@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::Context;
 use super::listing::{command, plain, print};
+use super::report::find_open;
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError, RunSummary};
@@ -18,10 +19,10 @@ const LOOK: Duration = Duration::from_millis(250);
 /// Does what one Ctrl-C in the run's own terminal does: nothing more is injected, everything is undone in order, the report is written. Works from
 /// another terminal or for another person with the same state directory. The run answers within a few seconds; --wait stays until it has ended.
 ///
-/// A run whose process has died cannot obey: `firedrill resume RUN` undoes what it left.
+/// A run whose process has died cannot obey (exit 5): `firedrill resume RUN` undoes what it left. One that has ended needs nothing (exit 0).
 #[derive(Debug, Args)]
 pub struct Abort {
-    /// Run id, or a unique prefix
+    /// Run id, a unique prefix, `latest` or `latest~N`
     pub run: String,
 
     /// Wait until the run has ended; exits 7 when it left something in place
@@ -39,7 +40,7 @@ pub async fn run(context: &Context, args: Abort) -> Exit {
 
 async fn abort(context: &Context, args: &Abort) -> Result<Exit, JournalError> {
     let journal = super::existing_journal(context, &args.run)?;
-    let summary = journal.run(&args.run).await?;
+    let summary = journal.run(&find_open(&journal, &args.run).await?).await?;
     let run = summary.header.run.clone();
     if !summary.alive {
         return Ok(not_alive(context, &summary));
@@ -52,7 +53,10 @@ async fn abort(context: &Context, args: &Abort) -> Result<Exit, JournalError> {
 fn not_alive(context: &Context, summary: &RunSummary) -> Exit {
     let run = &summary.header.run;
     let why = match (&summary.end, summary.open_records) {
-        (Some(end), 0) => format!("run {run} has ended already ({:?}, {:?})", end.verdict, end.cleanliness),
+        (Some(end), 0) => {
+            print(&format!("run {} has ended already ({:?}, {:?}); nothing to do\n", plain(run), end.verdict, end.cleanliness));
+            return Exit::Passed;
+        }
         (_, 0) => format!("run {run} is not alive and has nothing in place; `{}` closes it", command(context, &format!("resume {run}"))),
         (_, open) => {
             format!("run {run} is not alive, and {open} of its changes are in place; `{}` undoes them", command(context, &format!("resume {run}")))

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::Context;
+use crate::journal::place;
 
 /// Prints to standard output. A closed output is no reason for another exit code.
 pub fn print(text: &str) {
@@ -60,9 +61,16 @@ pub fn columns(rows: &[Vec<String>]) -> String {
 /// A firedrill command for the same state directory, to be copied into a shell.
 #[must_use]
 pub fn command(context: &Context, words: &str) -> String {
-    match &context.state_dir {
-        Some(dir) => format!("firedrill --state-dir {} {words}", quoted(&dir.display().to_string())),
-        None => format!("firedrill {words}"),
+    format!("{} {words}", program(context))
+}
+
+/// How firedrill is called for the same state directory, from any folder.
+#[must_use]
+pub fn program(context: &Context) -> String {
+    let dir = context.state_dir.as_ref().map(|dir| std::path::absolute(dir).unwrap_or_else(|_| dir.clone()));
+    match dir.filter(|dir| place::default_dir().ok().as_ref() != Some(dir)) {
+        Some(dir) => format!("firedrill --state-dir {}", quoted(&dir.display().to_string())),
+        None => "firedrill".to_owned(),
     }
 }
 
@@ -95,6 +103,9 @@ mod tests {
         assert_eq!(command(&context("/var/lib/firedrill"), "resume X"), "firedrill --state-dir /var/lib/firedrill resume X");
         assert_eq!(command(&context("/a b/it's"), "resume X"), r"firedrill --state-dir '/a b/it'\''s' resume X");
         assert_eq!(command(&Context { state_dir: None }, "resume X"), "firedrill resume X");
+        assert_eq!(command(&Context { state_dir: place::default_dir().ok() }, "resume X"), "firedrill resume X");
+        let here = std::env::current_dir().unwrap().join("state");
+        assert_eq!(command(&context("state"), "resume X"), format!("firedrill --state-dir {} resume X", quoted(&here.display().to_string())));
     }
 
     #[test]

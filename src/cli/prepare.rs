@@ -139,12 +139,16 @@ async fn halted(clock: &Clock, id: &str, probe: &ProbeSpec, timeout: Option<Dura
 }
 
 fn header(run: &str, bound: &Drill, opened: &Opened, started: Timestamp) -> RunHeader {
+    let mut environment_document = serde_json::to_value(&opened.environment).unwrap_or_default();
+    if let (true, Some(document)) = (opened.embedded(), environment_document.as_object_mut()) {
+        document.insert(RunHeader::EMBEDDED.to_owned(), true.into());
+    }
     RunHeader {
         run: run.to_owned(),
         drill: bound.metadata.name.clone(),
         environment: opened.environment.metadata.name.clone(),
         drill_document: serde_json::to_value(bound).unwrap_or_default(),
-        environment_document: serde_json::to_value(&opened.environment).unwrap_or_default(),
+        environment_document,
         started,
     }
 }
@@ -194,7 +198,7 @@ pub async fn occupied(context: &Context, journal: &dyn Journal, opened: &Opened,
         Ok(runs) => runs,
         Err(error) => return Some(refusal(error.to_string())),
     };
-    runs.into_iter().filter(|other| other.header.environment == environment).find_map(|other| {
+    runs.into_iter().filter(|other| other.header.environment == environment && !other.header.embedded()).find_map(|other| {
         let (run, open) = (&other.header.run, other.open_records);
         if other.alive {
             let abort = command(context, &format!("abort {run}"));

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use super::Context;
-use super::listing::print;
+use super::listing::{print, program};
 use super::session::{report_dir, warn};
 use crate::event::{Event, RunEvent};
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, JournalError};
 use crate::report::files::Writer;
+use crate::report::story::Reader;
 use crate::report::{Format, Written, summary};
 use crate::score::Scorer;
 
@@ -75,14 +76,13 @@ pub async fn run(context: &Context, args: Report) -> Exit {
     let Told { writer: Some(writer), scorer, .. } = told else {
         return super::fail(Exit::Internal, format_args!("run '{}' has no events: it died before it began", args.run));
     };
-    let card = scorer.card();
+    let card = summary::so_far(writer.story(), scorer.card());
     let (written, account) = writer.finish(&card);
     let html = written.iter().find(|file| file.format == Format::Html && file.result.is_ok()).map(|file| file.path.clone());
-    let mut text = summary::summary(account.story(), &card, html.as_deref());
-    for file in written.iter().filter(|file| file.result.is_ok() && file.format != Format::Html) {
-        text.push_str(&format!("{}{}\n", " ".repeat(8), file.path.display()));
-    }
-    print(&text);
+    // The page for people first.
+    let mut files: Vec<&Path> = html.as_deref().into_iter().collect();
+    files.extend(written.iter().filter(|file| file.result.is_ok() && file.format != Format::Html).map(|file| file.path.as_path()));
+    print(&summary::with_files(account.story(), &card, &files));
     let exit = ended(&written);
     if let (true, Some(html)) = (args.open, html) {
         open(&html);
@@ -93,6 +93,7 @@ pub async fn run(context: &Context, args: Report) -> Exit {
 /// What takes the events as they are read: nothing keeps them.
 struct Told {
     dir: Box<dyn Fn(&str) -> PathBuf + Send>,
+    reader: Reader,
     formats: Vec<Format>,
     /// None until the stream has said which run it is.
     writer: Option<Writer>,
@@ -102,7 +103,7 @@ struct Told {
 impl Told {
     fn take(&mut self, event: &RunEvent) {
         if let (None, Event::RunStarted(header)) = (&self.writer, &event.body) {
-            self.writer = Some(Writer::new(&(self.dir)(&header.run), &self.formats));
+            self.writer = Some(Writer::new(&(self.dir)(&header.run), &self.formats).read_by(self.reader.clone()));
         }
         self.scorer.take(event);
         if let Some(writer) = &mut self.writer {
@@ -114,9 +115,12 @@ impl Told {
 async fn replay(context: &Context, args: &Report, formats: &[Format]) -> Result<Told, JournalError> {
     let journal = super::existing_journal(context, &args.run)?;
     let run = find(&journal, &args.run).await?;
+    // Before the events are read: a run that ends meanwhile says so itself.
+    let summary = journal.run(&run).await?;
+    let reader = Reader { program: Some(program(context)), alive: summary.alive, gone: summary.header.embedded() };
     let (out, state) = (args.out.clone(), journal.dir().to_owned());
     let dir = Box::new(move |run: &str| report_dir(out.as_deref(), &state, run));
-    let told = Told { dir, formats: formats.to_vec(), writer: None, scorer: Scorer::default() };
+    let told = Told { dir, reader, formats: formats.to_vec(), writer: None, scorer: Scorer::default() };
     journal.replay(&run, told, Told::take).await
 }
 
@@ -125,6 +129,23 @@ pub(super) async fn find(journal: &Sqlite, name: &str) -> Result<String, Journal
     let Some(back) = latest(name) else { return Ok(journal.run(name).await?.header.run) };
     let runs = journal.runs().await?;
     runs.into_iter().nth(back).map(|run| run.header.run).ok_or_else(|| JournalError::NoSuchRun(name.to_owned()))
+}
+
+/// The same, for what is done to runs that live or left something: where a beginning fits several runs, those come first.
+pub(super) async fn find_open(journal: &Sqlite, name: &str) -> Result<String, JournalError> {
+    match find(journal, name).await {
+        Err(JournalError::Ambiguous { prefix, candidates }) => {
+            let begins = |run: &str| run.get(..name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+            let wanted = journal.runs().await?.into_iter().filter(|run| begins(&run.header.run));
+            let open: Vec<String> = wanted.filter(|run| run.alive || run.open_records > 0).map(|run| run.header.run).collect();
+            match open.as_slice() {
+                [] => Err(JournalError::Ambiguous { prefix, candidates }),
+                [one] => Ok(one.clone()),
+                _ => Err(JournalError::Ambiguous { prefix, candidates: open }),
+            }
+        }
+        found => found,
+    }
 }
 
 /// How many runs before the latest one.

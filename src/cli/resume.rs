@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::listing::command;
+use super::report::find_open;
 use super::session::{Telling, conclude, listen, report_dir, say};
 use super::{Context, existing_journal, fail, fail_journal};
 use crate::clock::Clock;
@@ -24,10 +26,11 @@ use crate::probe::open::Opener;
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  firedrill status           which runs, and what is in place
-  firedrill resume 01J9      the first letters of the run id are enough")]
+  firedrill status                which runs, and what is in place
+  firedrill resume latest         the run that began last
+  firedrill resume 01KB2QXW8V     the first letters of a run id are enough")]
 pub struct Resume {
-    /// Run id, or a unique prefix (`firedrill status` lists them)
+    /// Run id, a unique prefix (`firedrill status` lists them), `latest` or `latest~N`
     pub run: String,
 
     /// Folder of the report [default: reports/RUN in the state directory]
@@ -40,7 +43,7 @@ pub async fn run(context: &Context, args: Resume) -> Exit {
     match resume(context, &args).await {
         Ok(exit) => exit,
         Err(RecoveryError::Journal(error @ JournalError::NoSuchRun(_))) => {
-            fail(Exit::Usage, format!("{error}; `firedrill sweep --env FILE` finds what is in place without the journal"))
+            fail(Exit::Usage, format!("{error}, and `firedrill sweep --env FILE` finds what is in place without the journal"))
         }
         Err(RecoveryError::Journal(error)) => fail_journal(&error),
         Err(error) => fail(Exit::Refused, error),
@@ -49,14 +52,21 @@ pub async fn run(context: &Context, args: Resume) -> Exit {
 
 async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError> {
     let journal = Arc::new(existing_journal(context, &args.run)?);
-    let found = journal.run(&args.run).await?;
-    let run = found.header.run.clone();
+    let run = find_open(&journal, &args.run).await?;
     let _claim = journal.claim(&run).await?;
     // Read again under the claim: the run may have ended meanwhile.
     let summary = journal.run(&run).await?;
     if summary.end.is_some() && summary.open_records == 0 {
         say(&format!("run {run} is over and has nothing in place"));
         return Ok(Exit::Passed);
+    }
+    if summary.header.embedded() {
+        let why = "the embedded sandbox of run";
+        let abandon = command(context, &format!("abandon {run}"));
+        return Ok(fail(
+            Exit::StillInPlace,
+            format!("{why} {run} ended with its command, and what was in place with it; close the record with: {abandon}"),
+        ));
     }
     let environment: EnvironmentSpec = match summary.header.environment_document.get("spec").cloned() {
         Some(spec) => serde_json::from_value(spec).map_err(RecoveryError::Document)?,
@@ -72,7 +82,7 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
     let world = world(clock, journal.clone(), &environment);
     let outcome = recovery::resume(world, summary, controlled, telling.sinks.clone()).await;
     telling.finish().await;
-    Ok(conclude(context, &outcome?, &dir))
+    Ok(conclude(context, &outcome?, &dir, false))
 }
 
 /// The world of a recovery: no person is asked anything.

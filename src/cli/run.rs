@@ -97,14 +97,7 @@ async fn run_prepared(context: &Context, args: &Run, prepared: Prepared) -> (Exi
     match outcome {
         Err(defect) => (defective(context, journal.as_ref(), &run, &defect.to_string()).await, opened),
         Ok(Ok(outcome)) => {
-            let exit = conclude(context, &outcome, &dir);
-            if opened.embedded() && !outcome.in_place.is_empty() {
-                warn(&format!(
-                    "the embedded sandbox ends with this command, and what is in place with it; close the record with: {}",
-                    command(context, &format!("abandon {run}"))
-                ));
-                warn("to finish such an undo later, let the sandbox be a process of its own: `firedrill sandbox --write-env FILE`");
-            }
+            let exit = conclude(context, &outcome, &dir, opened.embedded());
             (exit, opened)
         }
         Ok(Err(error)) => (refuse(&[refusal(error.to_string())]), opened),

@@ -15,9 +15,10 @@ use crate::engine::runner::Outcome;
 use crate::event::{RunEvent, StopReason};
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
+use crate::report::files::Writer;
 use crate::report::live::Live;
-use crate::report::story::Story;
-use crate::report::{self, Sink};
+use crate::report::story::{Reader, Story};
+use crate::report::{self, Format, Sink};
 
 /// A step of the system clock, or a sleep of the machine, of this length turns the run round.
 const JUMP: Duration = Duration::from_secs(10);
@@ -100,10 +101,15 @@ impl Telling {
 }
 
 /// Writes the report and the last words; gives the exit code, with the way out where something is left.
-pub fn conclude(context: &Context, outcome: &Outcome, dir: &Path) -> Exit {
-    let written = report::files::write_all(dir, &outcome.events, &outcome.scorecard);
+///
+/// `gone` says that the environment ends with this command, and what is in place with it.
+pub fn conclude(context: &Context, outcome: &Outcome, dir: &Path, gone: bool) -> Exit {
+    let reader = Reader { program: Some(listing::program(context)), alive: false, gone };
+    let mut writer = Writer::new(dir, &Format::ALL).read_by(reader);
+    outcome.events.iter().for_each(|event| writer.event(event));
+    let (written, account) = writer.finish(&outcome.scorecard);
     let html = written.iter().find(|file| file.path.extension().is_some_and(|ending| ending == "html") && file.result.is_ok());
-    let text = report::summary::summary(&Story::of(&outcome.events), &outcome.scorecard, html.map(|file| file.path.as_path()));
+    let text = report::summary::summary(account.story(), &outcome.scorecard, html.map(|file| file.path.as_path()));
     say(&text);
     for file in &written {
         if let Err(error) = &file.result {
@@ -111,12 +117,14 @@ pub fn conclude(context: &Context, outcome: &Outcome, dir: &Path) -> Exit {
         }
     }
     if !outcome.in_place.is_empty() {
-        let run = outcome.in_place[0].run.clone();
-        warn(&format!("STILL IN PLACE: {} target(s)", outcome.in_place.len()));
         for record in &outcome.in_place {
             warn(&format!("  {} ({}, step '{}', {:?})", record.target, record.kind, record.step, record.phase));
         }
-        warn(&format!("undo it with: {}", listing::command(context, &format!("resume {run}"))));
+        let (what, command) = account.story().way_out();
+        warn(&format!("STILL IN PLACE: {} target(s); {what}: {command}", outcome.in_place.len()));
+        if gone {
+            warn("to finish such an undo later, let the sandbox be a process of its own: `firedrill sandbox --write-env FILE`");
+        }
     }
     outcome.exit
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::listing::{age, columns, command, plain, print};
+use super::report::find_open;
 use super::sweep::expiry;
 use crate::clock::Timestamp;
 use crate::drill::spec::EnvironmentSpec;
@@ -27,6 +28,9 @@ use crate::journal::{Journal, JournalError, RunSummary};
 /// cannot be read and so nobody knows.
 #[derive(Debug, Args)]
 pub struct Status {
+    /// Only this run: its id, a unique prefix, `latest` or `latest~N`
+    pub run: Option<String>,
+
     /// How to print it
     #[arg(long, value_enum, default_value_t)]
     pub format: super::Format,
@@ -50,6 +54,8 @@ struct ShownRun {
     started: Timestamp,
     alive: bool,
     ended: bool,
+    /// Its embedded sandbox ended with it, and what was in place too.
+    gone: bool,
     open: Vec<ShownRecord>,
     /// The command that undoes what is in place.
     undo: String,
@@ -70,11 +76,11 @@ struct ShownRecord {
 
 /// Runs the command.
 pub async fn run(context: &Context, args: Status) -> Exit {
-    match look(context).await {
+    match look(context, args.run.as_deref()).await {
         Ok(shown) => {
             let exit = if shown.in_place { Exit::StillInPlace } else { Exit::Passed };
             print(&match args.format {
-                super::Format::Text => text(&shown, SystemTime::now().into()),
+                super::Format::Text => text(&shown, args.run.as_deref(), SystemTime::now().into()),
                 super::Format::Json => json(&shown),
             });
             exit
@@ -91,12 +97,16 @@ fn json(shown: &Shown) -> String {
     serde_json::to_string_pretty(shown).unwrap_or_default() + "\n"
 }
 
-async fn look(context: &Context) -> Result<Shown, JournalError> {
+async fn look(context: &Context, only: Option<&str>) -> Result<Shown, JournalError> {
     let Some(journal) = Sqlite::open_existing(context.state_dir.as_deref())? else {
-        return Ok(Shown { journal: None, in_place: false, runs: Vec::new() });
+        return only.map_or(Ok(Shown { journal: None, in_place: false, runs: Vec::new() }), |run| Err(JournalError::NoSuchRun(run.to_owned())));
+    };
+    let wanted = match only {
+        Some(name) => vec![journal.run(&find_open(&journal, name).await?).await?],
+        None => journal.runs().await?,
     };
     let mut runs = Vec::new();
-    for summary in journal.runs().await?.into_iter().filter(|run| run.end.is_none() || run.open_records > 0 || run.alive) {
+    for summary in wanted.into_iter().filter(|run| run.end.is_none() || run.open_records > 0 || run.alive) {
         runs.push(show(context, &journal, summary).await?);
     }
     let in_place = runs.iter().any(|run| !run.alive && !run.open.is_empty());
@@ -104,6 +114,7 @@ async fn look(context: &Context) -> Result<Shown, JournalError> {
 }
 
 async fn show(context: &Context, journal: &Sqlite, summary: RunSummary) -> Result<ShownRun, JournalError> {
+    let gone = !summary.alive && summary.header.embedded();
     let run = summary.header.run;
     let records = journal.records(&run).await?;
     let kinds = Registry::new(&EnvironmentSpec::default());
@@ -116,23 +127,34 @@ async fn show(context: &Context, journal: &Sqlite, summary: RunSummary) -> Resul
         phase: record.phase,
         undo_by: record.undo_by,
     });
-    let verb = if summary.alive { "abort" } else { "resume" };
+    let verb = if summary.alive {
+        "abort"
+    } else if gone {
+        "abandon"
+    } else {
+        "resume"
+    };
+    let ended = summary.end.is_some() || (!summary.alive && journal.came_to_its_end(&run).await?);
     Ok(ShownRun {
         drill: summary.header.drill,
         environment: summary.header.environment,
         started: summary.header.started,
         alive: summary.alive,
-        ended: summary.end.is_some(),
+        ended,
+        gone,
         open: open.collect(),
         undo: command(context, &format!("{verb} {run}")),
         run,
     })
 }
 
-fn text(shown: &Shown, now: Timestamp) -> String {
+fn text(shown: &Shown, only: Option<&str>, now: Timestamp) -> String {
     let Some(journal) = &shown.journal else {
         return "nothing in place: no run has been remembered on this machine yet\n".into();
     };
+    if let (true, Some(only)) = (shown.runs.is_empty(), only) {
+        return format!("nothing of run {} is in place, and it is over ({})\n", plain(only), plain(journal));
+    }
     if shown.runs.is_empty() {
         return format!("nothing in place, and no run is going on ({})\n", plain(journal));
     }
@@ -141,7 +163,7 @@ fn text(shown: &Shown, now: Timestamp) -> String {
         let state = match (run.alive, run.open.is_empty(), run.ended) {
             (true, ..) => "is going on",
             (false, false, false) => "DIED AND LEFT CHANGES IN PLACE",
-            (false, false, true) => "ENDED WITH CHANGES STILL IN PLACE",
+            (false, false, true) => "ENDED WITH CHANGES IN PLACE",
             (false, true, _) => "died; nothing of it is in place",
         };
         let started = age(now.since(run.started));
@@ -160,6 +182,7 @@ fn text(shown: &Shown, now: Timestamp) -> String {
         }
         let purpose = match (run.alive, run.open.is_empty()) {
             (true, _) => "to stop and undo it",
+            (false, false) if run.gone => "its embedded sandbox ended with it, and these changes too; to close it",
             (false, false) => "to undo it",
             (false, true) => "to close it",
         };

@@ -113,7 +113,7 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         let outcome = recovery::sweep(world.clone(), leftover, drill.clone(), where_, controlled, telling.sinks.clone()).await;
         telling.finish().await;
         let outcome = outcome?;
-        let exit = conclude(context, &outcome, &report_dir(args.report_dir.as_deref(), journal.dir(), &run));
+        let exit = conclude(context, &outcome, &report_dir(args.report_dir.as_deref(), journal.dir(), &run), false);
         if args.drill.is_none() && outcome.in_place.iter().any(|record| record.action) {
             // Without the gate nobody can say that traffic may return.
             let again = format!("sweep --env {} --drill FILE --apply", args.env);

@@ -58,7 +58,7 @@ impl Runner {
             loop {
                 tokio::time::sleep(ABORT_POLL).await;
                 if journal.abort_requested(&run).await.unwrap_or(false) {
-                    let detail = "an abort was requested; undoing in order".to_owned();
+                    let detail = "by `firedrill abort`; undoing in order".to_owned();
                     let _ = send.send(Message::Input(Input::Stop { reason: StopReason::AbortRequested, detail }));
                     return;
                 }

@@ -29,10 +29,10 @@ pub enum JournalError {
     #[error("{0}")]
     Busy(String),
     /// No such run.
-    #[error("no run '{0}' in the journal")]
+    #[error("no run '{0}' in the journal; `firedrill history` lists the runs")]
     NoSuchRun(String),
     /// The prefix of a run's id fits several.
-    #[error("'{prefix}' fits several runs: {}; give more of the id", candidates.join(", "))]
+    #[error("'{prefix}' fits several runs: {}; give more of the id, or `latest`", candidates.join(", "))]
     Ambiguous {
         /// What was given.
         prefix: String,
@@ -57,6 +57,17 @@ pub struct RunHeader {
     pub environment_document: Value,
     /// When the run opened.
     pub started: Timestamp,
+}
+
+impl RunHeader {
+    /// The name in [`RunHeader::environment_document`] of what [`RunHeader::embedded`] tells.
+    pub const EMBEDDED: &'static str = "embedded";
+
+    /// The environment lived in the run's own process and ended with it: nothing of it can be in place once that is dead.
+    #[must_use]
+    pub fn embedded(&self) -> bool {
+        self.environment_document.get(Self::EMBEDDED) == Some(&Value::Bool(true))
+    }
 }
 
 /// How a run ended.

@@ -90,7 +90,7 @@ pub async fn until_stable(
                 (None, _) => format!("bad: {}", reading.detail.as_deref().unwrap_or("no detail")),
             };
             let wanted = if stable_for.is_zero() { "good".to_owned() } else { format!("good for {}", DurationText(stable_for)) };
-            return Err(format!("{} was not {wanted} within {}; the last reading was {said}", probe.describe(), DurationText(limit)));
+            return Err(format!("{} was not {wanted} within {}; the last reading was {said}", probe.describe(), DurationText(tenths(limit))));
         }
         clock.sleep_until(grid.due()).await;
     }
@@ -124,6 +124,12 @@ impl Grid {
     fn advance(&mut self, now: Timestamp) {
         self.next = (self.next + 1).max(self.passed(now));
     }
+}
+
+/// A limit as people gave it: what is left of it is shorter by the time that it took to begin.
+fn tenths(duration: Duration) -> Duration {
+    let tenths = (duration.as_millis() + 50) / 100;
+    if tenths < 10 { whole_millis(duration) } else { Duration::from_millis(u64::try_from(tenths * 100).unwrap_or(u64::MAX)) }
 }
 
 fn whole_millis(duration: Duration) -> Duration {
@@ -305,6 +311,12 @@ mod tests {
         assert_eq!(gate(|_| (0, Reading::good()), 0, 10).await, (Ok(()), Duration::ZERO, 1));
         // The whole limit may be used.
         assert_eq!(gate(|_| (0, Reading::good()), 10, 10).await, (Ok(()), Duration::from_secs(10), 11));
+    }
+
+    #[test]
+    fn a_limit_is_told_as_it_was_given() {
+        let text = |millis| DurationText(tenths(Duration::from_millis(millis))).to_string();
+        assert_eq!([14_998, 15_000, 11_500, 250].map(text), ["15s", "15s", "11s500ms", "250ms"]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::inert::clip;
-use super::story::Story;
+use super::story::{Reader, Story};
 use super::tell::Teller;
 use crate::clock::Timestamp;
 use crate::event::RunEvent;
@@ -54,6 +54,11 @@ impl Account {
     #[must_use]
     pub fn story(&self) -> &Story {
         &self.teller.story
+    }
+
+    /// Says who reads it.
+    pub fn read_by(&mut self, reader: Reader) {
+        self.teller.story.reader = reader;
     }
 
     /// What was told.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::account::Account;
 use super::jsonl::Lines;
+use super::story::{Reader, Story};
 use super::{html, json, jsonl, junit, markdown};
 use crate::event::RunEvent;
 use crate::score::Scorecard;
@@ -118,6 +119,19 @@ impl Writer {
     pub fn new(dir: &Path, formats: &[Format]) -> Self {
         let stream = formats.contains(&Format::Jsonl).then(|| Draft::new(&dir.join(Format::Jsonl.file_name())));
         Self { dir: dir.to_owned(), formats: formats.to_vec(), account: Account::default(), stream, lines: Lines::default() }
+    }
+
+    /// For this reader.
+    #[must_use]
+    pub fn read_by(mut self, reader: Reader) -> Self {
+        self.account.read_by(reader);
+        self
+    }
+
+    /// The run so far.
+    #[must_use]
+    pub fn story(&self) -> &Story {
+        self.account.story()
     }
 
     /// Takes the next event.

@@ -25,6 +25,8 @@ pub struct Report<'a> {
     pub written_by: &'static str,
     /// What was run.
     pub run: Header<'a>,
+    /// A process was running it when this file was written: nothing in it is final.
+    pub going_on: bool,
     /// What the process said at its end; null when it was killed, or goes on.
     pub result: Option<Ending<'a>>,
     /// Verdicts, clocks and the score, computed from the events.
@@ -220,6 +222,7 @@ impl<'a> Report<'a> {
                 hold: header.hold.as_secs_f64(),
                 undo_by: header.undo_by.as_secs_f64(),
             },
+            going_on: story.going_on(),
             result: story.ended.as_ref().map(|end| Ending {
                 at: end.at,
                 verdict: end.verdict,

@@ -41,7 +41,7 @@ pub fn render(story: &Story, card: &Scorecard) -> io::Result<Vec<u8>> {
         ("environment", header.environment.clone()),
         ("drillHash", header.drill_hash.clone()),
         ("environmentHash", header.environment_hash.clone()),
-        ("verdict", if story.ended.is_some() { words::verdict(card.verdict).into() } else { "Unfinished".into() }),
+        ("verdict", words::headline(story, card).into()),
         ("cleanliness", words::cleanliness(card.cleanliness).into()),
         ("score", card.score.map_or("none".into(), |score| format!("{score:.1}"))),
         ("coverage", format!("{:.3}", card.coverage)),
@@ -99,14 +99,15 @@ fn objective(it: &ObjectiveScore) -> TestCase {
 
 fn undone(story: &Story, card: &Scorecard) -> TestCase {
     let names: Vec<&str> = story.in_place().map(|target| target.target.as_str()).collect();
-    let run = story.header.as_deref().map_or("RUN", |header| header.run.as_str());
+    let (what, command) = story.way_out();
     let status = match card.cleanliness {
+        _ if story.going_on() => skipped(&format!("the run is going on, and undoes what it does; {what} `{command}`")),
         Cleanliness::Clean => TestCaseStatus::success(),
         Cleanliness::Drifted => failed(NonSuccessKind::Failure, "drifted", "someone else's change was found and left alone; see report.html"),
         Cleanliness::StillInPlace => {
             let shown = names.iter().take(TARGETS).copied().collect::<Vec<_>>().join(", ");
-            let what = if shown.is_empty() { "targets unknown" } else { &shown };
-            failed(NonSuccessKind::Failure, "still in place", &format!("STILL IN PLACE, undo it with `firedrill resume {run}`: {what}"))
+            let targets = if shown.is_empty() { "targets unknown" } else { &shown };
+            failed(NonSuccessKind::Failure, "still in place", &format!("STILL IN PLACE, {what} `{command}`: {targets}"))
         }
     };
     let mut case = TestCase::new("everything is undone", status);
@@ -148,7 +149,8 @@ fn in_effect(story: &Story) -> TestCase {
 
 fn to_its_end(story: &Story, card: &Scorecard) -> TestCase {
     let status = match card.verdict {
-        _ if story.ended.is_none() => failed(NonSuccessKind::Error, "unfinished", "the run has no end: its process was killed, or is still running"),
+        _ if story.going_on() => failed(NonSuccessKind::Error, "unfinished", "the run is going on"),
+        _ if story.ended.is_none() => failed(NonSuccessKind::Error, "unfinished", "the run has no end: its process was killed"),
         // A run that was conclusive in no other case must not look green.
         Verdict::Inconclusive if card.objectives.is_empty() => failed(NonSuccessKind::Error, "inconclusive", &card.reason),
         Verdict::Passed | Verdict::Failed | Verdict::Inconclusive => TestCaseStatus::success(),

@@ -27,11 +27,12 @@ pub fn render(story: &Story, card: &Scorecard) -> io::Result<String> {
     let mut out = String::new();
     let (mark, verdict) = headline(story, card);
     line(&mut out, &format!("# {mark} {verdict}: {}", text(&header.summary)));
-    let score = card.score.map_or("none".into(), |score| format!("{score:.0} of 100"));
+    let none = if story.going_on() { "none yet" } else { "none" };
+    let score = card.score.map_or(none.into(), |score| format!("{score:.0} of 100"));
     let coverage = words::percent((card.coverage * 1000.0).round() / 10.0);
-    line(&mut out, &format!("**Score {score}**, coverage {coverage} · {} · {}", cleanliness(card), text(&words::lead(card))));
+    line(&mut out, &format!("**Score {score}**, coverage {coverage} · {} · {}", cleanliness(story, card), text(&words::lead(card))));
     line(&mut out, &format!("> {}", text(&header.hypothesis)));
-    in_place(&mut out, story, &header.run);
+    in_place(&mut out, story);
     objectives(&mut out, card);
     clocks(&mut out, card);
     faults(&mut out, story);
@@ -47,7 +48,7 @@ pub fn render(story: &Story, card: &Scorecard) -> io::Result<String> {
             words::duration(story.last.since(story.began)),
             code(&header.run),
             code(&header.firedrill),
-            code(&format!("firedrill report {}", header.run)),
+            code(&story.command("report")),
         ),
     );
     line(&mut out, &format!("drill {}, environment {}", code(&header.drill_hash), code(&header.environment_hash)));
@@ -65,7 +66,7 @@ fn line(out: &mut String, block: &str) {
 
 fn headline(story: &Story, card: &Scorecard) -> (&'static str, &'static str) {
     if story.ended.is_none() {
-        return ("⏳", "Unfinished");
+        return ("⏳", words::headline(story, card));
     }
     let mark = match card.verdict {
         _ if card.cleanliness == Cleanliness::StillInPlace => "🔥",
@@ -77,25 +78,35 @@ fn headline(story: &Story, card: &Scorecard) -> (&'static str, &'static str) {
     (mark, words::verdict(card.verdict))
 }
 
-fn cleanliness(card: &Scorecard) -> &'static str {
+fn cleanliness(story: &Story, card: &Scorecard) -> &'static str {
     match card.cleanliness {
+        _ if story.going_on() => "it undoes what it does itself",
+        Cleanliness::StillInPlace if story.reader.gone => "**something was in place when its sandbox ended**",
         Cleanliness::Clean => "everything is undone",
         Cleanliness::Drifted => "**someone else's change was left alone**",
         Cleanliness::StillInPlace => "**SOMETHING IS STILL IN PLACE**",
     }
 }
 
-fn in_place(out: &mut String, story: &Story, run: &str) {
+fn in_place(out: &mut String, story: &Story) {
     let left: Vec<_> = story.in_place().collect();
     if left.is_empty() {
         return;
     }
-    line(out, &format!("## {} still in place", words::count(left.len(), "target")));
-    line(out, &format!("A person must act. All of it: {}", code(&format!("firedrill resume {run}"))));
+    let (what, command) = story.way_out();
+    let (now, act) = if story.going_on() {
+        ("in place now", "The run is going on, and undoes them itself")
+    } else if story.reader.gone {
+        ("in place when the run ended", "Nobody needs to act")
+    } else {
+        ("still in place", "A person must act")
+    };
+    line(out, &format!("## {} {now}", words::count(left.len(), "target")));
+    line(out, &format!("{act}; {what} {}", code(&command)));
     let mut list = String::new();
     for target in left.iter().take(ROWS) {
         let _ = writeln!(list, "- {}, step {}, {}", code(&target.target), code(&target.step), words::phase(target.phase()));
-        for command in target.plan.iter().flat_map(|plan| &plan.undo_by_hand) {
+        for command in target.plan.iter().filter(|_| !story.reader.gone).flat_map(|plan| &plan.undo_by_hand) {
             let _ = writeln!(list, "  - by hand: {}", code(command));
         }
     }

@@ -12,9 +12,22 @@ use crate::event::{
 /// Remarks kept of each objective: enough to read why it was bad, bounded however long it was.
 const REMARKS: usize = 24;
 
+/// What whoever reads about a run needs to know beside its events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reader {
+    /// How firedrill is called for the run's journal: with `--state-dir` where that is not the default place. None: by its name alone.
+    pub program: Option<String>,
+    /// A process holds the run now.
+    pub alive: bool,
+    /// The environment ended with the run's process (an embedded sandbox): nothing is left to undo.
+    pub gone: bool,
+}
+
 /// A run so far.
 #[derive(Debug, Clone, Default)]
 pub struct Story {
+    /// Who reads it.
+    pub reader: Reader,
     /// The first event; none in a torn stream.
     pub header: Option<Box<RunStarted>>,
     /// When the stream began.
@@ -319,6 +332,31 @@ impl Story {
             self.targets.push(TargetStory { step, target, action: false, plan: None, phases: Vec::new() });
         }
         &mut self.targets[index]
+    }
+
+    /// A process is running it now.
+    #[must_use]
+    pub fn going_on(&self) -> bool {
+        self.reader.alive && self.ended.is_none()
+    }
+
+    /// A firedrill command about this run, to be copied into a shell: `resume` gives `firedrill resume 01K…`.
+    #[must_use]
+    pub fn command(&self, verb: &str) -> String {
+        let run = self.header.as_deref().map_or("RUN", |header| header.run.as_str());
+        format!("{} {verb} {run}", self.reader.program.as_deref().unwrap_or("firedrill"))
+    }
+
+    /// What a person does about what is in place, and the command.
+    #[must_use]
+    pub fn way_out(&self) -> (&'static str, String) {
+        if self.going_on() {
+            ("stop the run and undo it with", self.command("abort"))
+        } else if self.reader.gone {
+            ("it went with the embedded sandbox, which ended with its command; close the record with", self.command("abandon"))
+        } else {
+            ("undo it with", self.command("resume"))
+        }
     }
 
     /// When the first fault's first inject call was about to be sent.

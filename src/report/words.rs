@@ -9,8 +9,10 @@ use crate::event::{Cleanliness, Health, Phase, StepKind, StepOutcome, StopReason
 pub use crate::score::words::{duration, percent};
 use crate::score::{ObjectiveVerdict, Scorecard, TargetKind};
 
-use super::story::{ObjectiveStory, Stage};
+use super::story::{ObjectiveStory, Stage, Story};
 
+/// Characters of a reason that is short enough to be a lead.
+const SHORT: usize = 160;
 /// Objectives that a lead names.
 const NAMED: usize = 5;
 
@@ -158,12 +160,13 @@ pub fn stage(stage: Stage) -> &'static str {
     }
 }
 
-/// Why the verdict is what it is, above tables that have every figure: of a pass and of a miss only which objectives, of others the whole reason.
+/// Why the verdict is what it is, above tables that have every figure: of a pass and of a long miss only which objectives, else the whole reason.
 pub fn lead(card: &Scorecard) -> String {
     let all = card.objectives.len();
     match card.verdict {
         Verdict::Passed if all == 1 => "the objective is met, every fault verified".into(),
         Verdict::Passed => format!("all {all} objectives met, every fault verified"),
+        Verdict::Failed if card.reason.chars().count() <= SHORT => card.reason.clone(),
         Verdict::Failed => {
             let missed = card.objectives.iter().filter(|it| it.verdict == ObjectiveVerdict::Missed);
             let names: Vec<String> = missed.map(|it| format!("'{}'", it.id)).collect();
@@ -172,6 +175,15 @@ pub fn lead(card: &Scorecard) -> String {
             format!("{} of {} missed: {}{more}", names.len(), count(all, "objective"), names[..names.len().min(NAMED)].join(", "))
         }
         _ => card.reason.clone(),
+    }
+}
+
+/// The run's verdict, or that it has none yet.
+pub fn headline(story: &Story, card: &Scorecard) -> &'static str {
+    match story.ended {
+        Some(_) => verdict(card.verdict),
+        None if story.going_on() => "Going on",
+        None => "Unfinished",
     }
 }
 

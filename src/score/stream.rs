@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::card::T0;
 use crate::clock::Timestamp;
-use crate::event::{Event, ObjectiveInfo, Phase, RunEvent, RunStarted, StepInfo, StepKind, StepOutcome, StopReason};
+use crate::event::{Event, ObjectiveInfo, Phase, RunEvent, RunStarted, StepInfo, StepKind, StepOutcome, StopReason, Verdict};
 
 /// What the stream says of one step.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ pub(super) struct Stream<'a> {
     /// Faults found removed by someone else before undo began: step, target, what was seen.
     pub lost: Vec<(&'a str, &'a str, &'a str)>,
     pub stops: Vec<(StopReason, &'a str)>,
+    /// The verdict that the run ended with, when it was resumed only afterwards.
+    pub measured: Option<Verdict>,
+    resumed: Option<Timestamp>,
     hold_until: Option<Timestamp>,
     /// The first time that undo began. A resumed run undoes again; what it measures after the first time is owed to the undo.
     pub undo_began: Option<Timestamp>,
@@ -52,13 +55,15 @@ pub(super) struct Stream<'a> {
 }
 
 impl<'a> Stream<'a> {
-    /// Reads the events, the samples apart: `latest` is the latest instant that those know of. A `RunEnded` is ignored: it was computed from the others,
-    /// and a resumed run goes on after one.
+    /// Reads the events, the samples apart: `latest` is the latest instant that those know of. A `RunEnded` decides nothing: it was computed from the
+    /// others, and a resumed run goes on after one.
     pub fn read(events: impl Iterator<Item = &'a RunEvent> + Clone, latest: Option<Timestamp>) -> Self {
         let end = events.clone().map(|event| event.at).max().max(latest).unwrap_or_default();
         let mut seen = Self { end, ..Self::default() };
         // Two loops, since `lost` and `last_closed` depend on when undo began and streams may be out of order.
         seen.undo_began = events.clone().filter(|event| matches!(event.body, Event::UndoStarted { .. })).map(|event| event.at).min();
+        let resumes = events.clone().filter(|event| matches!(event.body, Event::Stopping { reason: StopReason::Resumed, .. }));
+        seen.resumed = resumes.map(|event| event.at).min();
         events.for_each(|event| seen.take(event));
         seen
     }
@@ -99,6 +104,7 @@ impl<'a> Stream<'a> {
             }
             Event::HoldStarted { until } => self.hold_until = Some(*until),
             Event::Stopping { reason, detail } => self.stops.push((*reason, detail)),
+            Event::RunEnded { verdict, .. } if self.resumed.is_none_or(|resumed| at <= resumed) => self.measured = Some(*verdict),
             Event::UndoEnded { left, drifted, .. } => {
                 self.undo_ended = Some((at, left));
                 self.drifted.extend(drifted.iter().map(String::as_str));

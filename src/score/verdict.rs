@@ -97,6 +97,10 @@ fn aborted(stream: &Stream<'_>) -> Option<String> {
     // The least urgent comes first in the order of reasons; the most urgent is what ended the run.
     let urgent = stream.stops.iter().filter(|(reason, _)| *reason != StopReason::HoldOver).max_by_key(|(reason, _)| *reason);
     if let Some((reason, detail)) = urgent {
+        if let (StopReason::Resumed, Some(measured)) = (reason, stream.measured) {
+            let measured = format!("{measured:?}").to_lowercase();
+            return Some(format!("the run ended ({measured}) with changes in place, and was resumed to undo them: {detail}"));
+        }
         return Some(format!("{}: {detail}", because(*reason)));
     }
     if !stream.hold_over() {

@@ -120,6 +120,62 @@ fn abort_reaches_a_live_run_and_no_other() {
     assert_eq!(run(dir.path(), &["abort", RUN]).status.code(), Some(0));
     assert!(now(journal.abort_requested(RUN)).unwrap());
     drop(claim);
+    move_to(&journal, RUN, 0, Phase::Reverted).unwrap();
+    now(journal.close_run(RUN, &end(Cleanliness::Clean))).unwrap();
+    let over = run(dir.path(), &["abort", RUN]);
+    assert_eq!((over.status.code(), run(dir.path(), &["resume", RUN]).status.code()), (Some(0), Some(0)), "{}", stderr(&over));
+    assert!(stdout(&over).contains("has ended already"), "{}", stdout(&over));
+}
+
+#[test]
+fn a_beginning_that_fits_several_runs_means_the_one_that_left_something() {
+    let dir = state();
+    with_intents(dir.path(), 1);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    now(journal.open_run(&RunHeader { started: Timestamp(header(OTHER).started.0 + 1), ..header(OTHER) })).unwrap();
+    now(journal.close_run(OTHER, &end(Cleanliness::Clean))).unwrap();
+    let status = run(dir.path(), &["status", "01JD"]);
+    assert!(status.status.code() == Some(7) && stdout(&status).contains(RUN), "{}", stderr(&status));
+    let abort = run(dir.path(), &["abort", "01jd"]);
+    assert!(stderr(&abort).contains(&format!("run {RUN} is not alive")), "{}", stderr(&abort));
+    let abandon = run(dir.path(), &["abandon", "01JD"]);
+    assert!(stderr(&abandon).contains(&format!("--yes-abandon {RUN}")), "{}", stderr(&abandon));
+    for words in [&["status", "latest"][..], &["abort", "latest"], &["abandon", "latest"], &["resume", "latest"]] {
+        assert_eq!(run(dir.path(), words).status.code(), Some(0), "{words:?}: the latest is over");
+    }
+    assert_eq!(run(dir.path(), &["status", "latest~1"]).status.code(), Some(7));
+    let none = run(dir.path(), &["abort", "latest~2"]);
+    assert!(none.status.code() == Some(2) && stderr(&none).contains("`firedrill history` lists"), "{}", stderr(&none));
+    now(journal.abandon(RUN, Timestamp(1))).unwrap();
+    let both = run(dir.path(), &["resume", "01JD"]);
+    assert!(both.status.code() == Some(2) && stderr(&both).contains("`latest`"), "{}", stderr(&both));
+}
+
+#[test]
+fn a_run_that_ended_with_something_in_place_is_not_said_to_have_died() {
+    let dir = state();
+    with_intents(dir.path(), 1);
+    let journal = Sqlite::open(dir.path()).unwrap();
+    let (verdict, cleanliness, reason) = (Verdict::Passed, Cleanliness::StillInPlace, String::new());
+    let over = RunEvent { body: Event::RunEnded { verdict, cleanliness, score: None, exit_code: 7, reason }, ..note(1) };
+    now(journal.append(RUN, &[note(0), over, note(2)])).unwrap();
+    let text = stdout(&run(dir.path(), &["status"]));
+    assert!(text.contains("ENDED WITH CHANGES IN PLACE") && !text.contains("DIED"), "{text}");
+    now(journal.append(RUN, &[sample(3)])).unwrap();
+    let text = stdout(&run(dir.path(), &["status"]));
+    assert!(text.contains("DIED AND LEFT CHANGES IN PLACE"), "a resume that died again: {text}");
+}
+
+#[test]
+fn what_an_embedded_sandbox_took_with_it_is_closed_and_not_resumed() {
+    let dir = state();
+    let journal = Sqlite::open(dir.path()).unwrap();
+    now(journal.open_run(&RunHeader { environment_document: json!({"spec": {}, "embedded": true}), ..header(RUN) })).unwrap();
+    now(journal.commit_intents(&intents(RUN, 0..1))).unwrap();
+    let status = stdout(&run(dir.path(), &["status"]));
+    assert!(status.contains(&format!("abandon {RUN}")) && !status.contains("resume"), "{status}");
+    let resume = run(dir.path(), &["resume", RUN]);
+    assert!(resume.status.code() == Some(7) && stderr(&resume).contains(&format!("abandon {RUN}")), "{}", stderr(&resume));
 }
 
 #[test]

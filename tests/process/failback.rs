@@ -175,6 +175,8 @@ fn a_sick_region_keeps_users_evacuated_exits_seven_and_is_failed_back_once_it_is
     assert!(done.out.contains("evacuate: edge/127.0.0.1:") && evacuated(&bench), "{done:?}");
     let status = bench.done(&["status"]);
     assert!(status.code == Some(7) && status.out.contains("evacuate") && status.out.contains(&format!("resume {id}")), "{status:?}");
+    assert!(status.out.contains("ENDED WITH CHANGES IN PLACE") && !status.out.contains("DIED"), "{status:?}");
+    assert!(done.out.trim_end().lines().last().is_some_and(|line| line.starts_with("STILL IN PLACE")), "{done:?}");
 
     // Still sick: resuming changes nothing, and says so.
     let early = bench.done(&["resume", &id]);

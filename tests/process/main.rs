@@ -225,7 +225,15 @@ fn a_second_run_is_refused_while_something_of_the_first_is_in_place() {
     let id = killed_at(&bench, "inject.after");
     let second = bench.run().finish();
     assert_eq!(second.code, Some(5), "{second:?}");
-    assert!(second.err.contains(&format!("resume {id}")), "{second:?}");
+    let refused = |text: &str| text.lines().any(|line| line.contains("refused: run") && line.contains(&format!("resume {id}")));
+    assert!(refused(&second.err), "{second:?}");
+    let drill = bench.path("short.yaml").display().to_string();
+    let plan = bench.done(&["plan", &drill, "--env", &bench.env()]);
+    assert_eq!(plan.code, Some(5), "a plan says what a run would: {plan:?}");
+    assert!(refused(&plan.out) && !plan.out.contains("the drill may run"), "{plan:?}");
+    assert_eq!(bench.done(&["resume", "latest"]).code, Some(6));
+    let plan = bench.done(&["plan", &drill, "--env", &bench.env()]);
+    assert!(plan.code == Some(0) && plan.out.contains("the drill may run"), "{plan:?}");
 }
 
 #[test]

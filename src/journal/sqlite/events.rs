@@ -10,7 +10,7 @@ use super::sample::Samples;
 use super::schema::damaged;
 use super::store::{Store, now};
 use super::{Result, seal};
-use crate::event::{EVENT_VERSION, RunEvent};
+use crate::event::{EVENT_VERSION, Event, RunEvent};
 use crate::journal::JournalError;
 
 /// Bytes of text that go from one thread to the other together, and how many such chunks may wait.
@@ -212,6 +212,16 @@ impl Store {
             drop(send);
             joined(decoding.join())
         })
+    }
+
+    /// Whether the last event, but for a few remarks, is the run's end.
+    pub(super) fn came_to_its_end(&self, run: &str) -> Result<bool> {
+        let sql = "SELECT body FROM events WHERE run = ?1 ORDER BY seq DESC LIMIT 8";
+        let bodies: rusqlite::Result<Vec<String>> =
+            self.connection.prepare_cached(sql).and_then(|mut statement| statement.query_map([run], |row| row.get(0))?.collect());
+        let bodies = bodies.map_err(|error| self.read_failed(&error))?;
+        let mut last = bodies.iter().map(|body| serde_json::from_str(body).ok().map(|event: RunEvent| event.body));
+        Ok(matches!(last.find(|body| !matches!(body, Some(Event::Note { .. }))), Some(Some(Event::RunEnded { .. }))))
     }
 
     pub(super) fn request_abort(&self, run: &str) -> Result<()> {

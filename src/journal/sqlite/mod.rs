@@ -206,6 +206,12 @@ impl Sqlite {
         }))
     }
 
+    /// Whether the run's last process said how the run ended. One with something in place may, and stays open.
+    pub async fn came_to_its_end(&self, run: &str) -> Result<bool> {
+        let run = run.to_owned();
+        self.read(move |store| store.came_to_its_end(&run)).await
+    }
+
     /// Every phase that a record was in, oldest first.
     pub async fn phase_history(&self, run: &str, step: &str, target: &TargetId) -> Result<Vec<Moved>> {
         let (run, step, target) = (run.to_owned(), step.to_owned(), target.clone());

@@ -34,7 +34,7 @@ pub fn view(account: &Account, header: &RunStarted, card: &Scorecard) -> Value {
         "writtenBy": env!("CARGO_PKG_VERSION"),
         "drillHash": header.drill_hash,
         "environmentHash": header.environment_hash,
-        "banner": banner(story, header, card),
+        "banner": banner(story, card),
         "tiles": tiles(card),
         "answer": answer(story, card),
         "plot": plot::plot(story, card),
@@ -63,24 +63,32 @@ fn tone(verdict: Verdict) -> (&'static str, &'static str) {
     }
 }
 
-fn banner(story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
+fn banner(story: &Story, card: &Scorecard) -> Value {
     let (tone, glyph) = tone(card.verdict);
     let (clean_tone, clean_glyph, clean) = match card.cleanliness {
         Cleanliness::Clean => ("good", "✓", "everything is as before"),
         Cleanliness::Drifted => ("odd", "≠", "someone else's change was left alone"),
+        _ if story.going_on() => ("odd", "…", "the run undoes what it does itself"),
+        Cleanliness::StillInPlace if story.reader.gone => ("odd", "≠", "it went with its embedded sandbox"),
         Cleanliness::StillInPlace => ("bad", "!", "a person must act"),
     };
+    let (way_out, command) = story.way_out();
     let unfinished = story.ended.is_none();
     let in_place: Vec<Value> = story.in_place().take(TARGETS).map(by_hand).collect();
     let rescored = story.ended.as_ref().filter(|end| end.verdict != card.verdict || end.cleanliness != card.cleanliness);
     json!({
         // What is still in place outranks every verdict.
-        "tone": if card.cleanliness == Cleanliness::StillInPlace { "bad" } else if unfinished { "odd" } else { tone },
+        "tone": if card.cleanliness == Cleanliness::StillInPlace && !story.going_on() { "bad" } else if unfinished { "odd" } else { tone },
         "glyph": if unfinished { "…" } else { glyph },
-        "verdict": if unfinished { "Unfinished" } else { words::verdict(card.verdict) },
+        "verdict": words::headline(story, card),
+        "goingOn": story.going_on(),
         "reason": headline(card),
         "unfinished": unfinished,
-        "resume": format!("firedrill resume {}", header.run),
+        "wayOut": capital(way_out),
+        "command": command,
+        "report": story.command("report"),
+        "inPlaceNow": if story.going_on() { "in place now" } else if story.reader.gone { "in place when the run ended" } else { "still in place" },
+        "byHand": !story.reader.gone,
         "cleanTone": clean_tone,
         "cleanGlyph": clean_glyph,
         "cleanliness": words::cleanliness(card.cleanliness),
@@ -102,10 +110,14 @@ fn banner(story: &Story, header: &RunStarted, card: &Scorecard) -> Value {
 /// The lead as a sentence.
 fn headline(card: &Scorecard) -> String {
     let lead = words::lead(card);
-    let mut signs = lead.chars();
-    let first = signs.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
     let end = if lead.ends_with(['.', '!', '?']) { "" } else { "." };
-    format!("{first}{}{end}", signs.as_str())
+    format!("{}{end}", capital(&lead))
+}
+
+fn capital(text: &str) -> String {
+    let mut rest = text.chars();
+    let first = rest.next().map(|c| c.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}", rest.as_str())
 }
 
 fn by_hand(target: &TargetStory) -> Value {

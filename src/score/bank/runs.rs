@@ -82,6 +82,8 @@ fn a_resume_that_finishes_an_undo_makes_the_run_clean() {
         .event(700.0, Event::UndoStarted { targets: 1, hurried: false })
         .phase(701.0, "dark", Phase::Reverted);
     assert_eq!(verdict(&resumed), (Verdict::Aborted, Clean, 6));
+    let reason = resumed.card().reason;
+    assert_eq!(reason, "the run ended (passed) with changes in place, and was resumed to undo them: by hand", "what was measured is not forgotten");
 }
 
 #[test]
