@@ -268,7 +268,7 @@ fn a_step_began_at_the_same_time_in_every_table_and_points_stand_once_an_objecti
     let markdown = markdown_of(&events);
     let mut rows = markdown.lines().filter(|line| line.contains("| `checkout` |"));
     assert!(rows.next().unwrap().ends_with(&format!("| {:.1} |", checkout.points)) && rows.all(|row| row.ends_with("|  |")), "{markdown}");
-    assert!(markdown.contains("1 of 5 objectives missed: 'checkout'") || markdown.contains("objectives missed: 'checkout', "), "{markdown}");
+    assert!(markdown.contains(" of 5 objectives missed: 'checkout'"), "{markdown}");
 }
 
 #[test]

@@ -258,15 +258,10 @@ fn read(text: &str, deadline: Option<Timestamp>) -> Result<Rule, String> {
 async fn unknown(client: &Client, id: &str) -> Exit {
     let there: Vec<String> = client.list().await.unwrap_or_default().into_iter().map(|status| status.rule.id).collect();
     let near = did_you_mean(id, there.iter().map(String::as_str));
+    let why = if near.is_empty() { "; it is mistyped, or it ended at its deadline or with the gateway" } else { &near };
     let list = format!("firedrill gateway rules --socket {}", quoted(&client.socket().display().to_string()));
-    super::fail(
-        Exit::Usage,
-        format!(
-            "nothing was removed: the gateway knows no rule '{}'{near}; it is mistyped, or it ended at its deadline or with the gateway. In force are {}: `{list}`",
-            plain(id),
-            there.len()
-        ),
-    )
+    let id = plain(id);
+    super::fail(Exit::Usage, format!("nothing was removed: the gateway knows no rule '{id}'{why} ({} in force: `{list}`)", there.len()))
 }
 
 fn until(at: Timestamp) -> String {
