@@ -499,7 +499,7 @@ fn a_run_is_found_by_the_beginning_of_its_id_in_either_case() {
     assert_eq!(now(journal.run(RUN)).unwrap().header.run, RUN);
     assert_eq!(now(journal.run(&RUN.to_lowercase())).unwrap().header.run, RUN);
     let error = now(journal.run("01jd3z")).unwrap_err();
-    assert_eq!(error.to_string(), format!("'01jd3z' fits several runs: {RUN}, {OTHER}; give more of the id"));
+    assert_eq!(error.to_string(), format!("'01jd3z' fits several runs: {RUN}, {OTHER}; give more of the id, or `latest`"));
     for unknown in ["01JX", "%", "_", "", "../x"] {
         assert!(matches!(now(journal.run(unknown)), Err(JournalError::NoSuchRun(_))), "{unknown:?}");
     }
