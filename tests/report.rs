@@ -749,6 +749,7 @@ async fn the_report_of_a_run_that_is_going_on_says_so_and_judges_nothing() {
     }
     let json: serde_json::Value = serde_json::from_slice(&fs::read(state.path().join("here/report.json")).unwrap()).unwrap();
     assert_eq!((json["goingOn"].clone(), json["scorecard"]["score"].clone()), (true.into(), serde_json::Value::Null));
+    assert_eq!(json["scorecard"]["verdict"], "inconclusive");
     drop(claim);
     let dead = String::from_utf8(firedrill(state.path(), &["report", "latest", "--out", "here"]).stdout).unwrap();
     assert!(dead.starts_with("UNFINISHED  ") && dead.contains("STILL IN PLACE, a person must act"), "{dead}");

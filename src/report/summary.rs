@@ -5,7 +5,7 @@ use std::path::Path;
 use super::inert::{columns, inert, pad};
 use super::story::Story;
 use super::words;
-use crate::event::{Cleanliness, Phase};
+use crate::event::{Cleanliness, Phase, Verdict};
 use crate::score::{Figure, ObjectiveVerdict, Scorecard};
 
 /// Names shown of each list; the rest is counted.
@@ -60,7 +60,7 @@ pub fn so_far(story: &Story, card: Scorecard) -> Scorecard {
         return card;
     }
     let reason = format!("the run is going on, stage: {}", words::stage(story.stage()));
-    Scorecard { score: None, reason, ..card }
+    Scorecard { verdict: Verdict::Inconclusive, score: None, reason, ..card }
 }
 
 fn undone(story: &Story) -> Vec<String> {
