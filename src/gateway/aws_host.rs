@@ -213,7 +213,8 @@ pub fn check_names<S: AsRef<str>>(services: &[S], region: &str) -> Result<(), St
     }
 }
 
-fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
+/// `; did you mean 'x'?`, or nothing: the closest of the names that AWS has.
+pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl Iterator<Item = &'a str>) -> String {
     let close = known.map(|name| (strsim::damerau_levenshtein(name, wrong), name)).min();
     close.filter(|(distance, name)| *distance * 3 <= name.len()).map(|(_, name)| format!("; did you mean '{name}'?")).unwrap_or_default()
 }

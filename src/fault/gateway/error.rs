@@ -86,9 +86,8 @@ impl GatewayError {
             known.extend(operations);
         }
         let Some(name) = self.operations.iter().find(|name| *name != "*" && !known.contains(&name.as_str())) else { return Ok(()) };
-        let close = known.iter().map(|known| (strsim::damerau_levenshtein(known, name), *known)).min();
-        let hint = close.filter(|(distance, known)| *distance * 3 <= known.len()).map(|(_, known)| format!("; did you mean '{known}'?"));
-        Err(format!("'{name}' is not an operation of {}{}", self.services.join(", "), hint.unwrap_or_default()))
+        let hint = aws_host::did_you_mean(name, known.iter().copied());
+        Err(format!("'{name}' is not an operation of {}{hint}", self.services.join(", ")))
     }
 }
 
