@@ -146,7 +146,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, client: IpAddr
 }
 
 async fn talk(shared: &Arc<Shared>, mut wire: Wire, client: IpAddr, cut: &CancellationToken) -> io::Result<()> {
-    match head::read(&mut wire, head::PATIENCE).await? {
+    match head::read(&wire, head::PATIENCE).await? {
         Ok(None) => Ok(()),
         Ok(Some(First::Plain(first))) => {
             // Boxed, so that a tunnel does not carry the room that plain HTTP needs.

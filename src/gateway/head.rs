@@ -4,13 +4,14 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
 use super::stream::Wire;
 
 /// Largest head, request line and headers together.
 pub(super) const LARGEST: usize = 64 * 1024;
+/// Most that is read at once: all of a usual head.
+const STEP: usize = 4096;
 /// Longest that a head may take to arrive.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,15 +41,19 @@ impl Refusal {
 }
 
 /// Reads the first head. `Ok(None)`: the client left without a word.
-pub(super) async fn read(wire: &mut Wire, patience: Duration) -> io::Result<Result<Option<First>, Refusal>> {
-    let mut data = BytesMut::with_capacity(4096);
+pub(super) async fn read(wire: &Wire, patience: Duration) -> io::Result<Result<Option<First>, Refusal>> {
+    let mut data = BytesMut::with_capacity(STEP);
     let arrive = async {
         let mut seen = 0;
         loop {
             if let Some(head) = arrived(&data, &mut seen) {
                 return Ok::<_, io::Error>(head.err());
             }
-            if wire.read_buf(&mut data).await? == 0 {
+            let held = data.len();
+            data.resize(held + STEP, 0);
+            let count = wire.read(&mut data[held..]).await?;
+            data.truncate(held + count);
+            if count == 0 {
                 return if data.is_empty() {
                     Err(io::ErrorKind::UnexpectedEof.into())
                 } else {

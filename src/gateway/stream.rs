@@ -51,6 +51,17 @@ impl Wire {
         }
     }
 
+    /// Waits for bytes and reads what there is; zero is the end of the stream.
+    pub async fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        loop {
+            self.0.readable().await?;
+            match self.try_read(into) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+        }
+    }
+
     /// From now on closing sends a reset (RST) at once instead of an orderly end: unsent data is thrown away.
     pub fn reset_on_close(&self) {
         let _ = rustix::net::sockopt::set_socket_linger(self.tcp(), Some(Duration::ZERO));

@@ -26,8 +26,14 @@ thread_local! {
 pub(super) async fn run(client: &Wire, upstream: &Wire) {
     let (mut there, mut back) = (OneWay::new(client, upstream), OneWay::new(upstream, client));
     let both = poll_fn(|cx| {
-        let (there, back) = (there.poll(cx)?, back.poll(cx)?);
-        if there.is_ready() && back.is_ready() { Poll::Ready(Ok::<_, io::Error>(())) } else { Poll::Pending }
+        match (there.poll(cx)?, back.poll(cx)?) {
+            // Both streams are closed now, which passes on the second end.
+            (Poll::Ready(()), Poll::Ready(())) => return Poll::Ready(Ok::<_, io::Error>(())),
+            (Poll::Ready(()), Poll::Pending) => there.pass_end_on(),
+            (Poll::Pending, Poll::Ready(())) => back.pass_end_on(),
+            (Poll::Pending, Poll::Pending) => {}
+        }
+        Poll::Pending
     });
     if both.await.is_err() {
         client.reset_on_close();
@@ -53,8 +59,8 @@ enum State {
     Held(Vec<u8>, usize),
     /// A large transfer, and how many bytes came through without a pause.
     Piped(Lent, usize),
-    /// The end was passed on.
-    Ended,
+    /// All was passed on that came before the end; `true`: the end too.
+    Ended(bool),
 }
 
 impl<'a> OneWay<'a> {
@@ -62,12 +68,12 @@ impl<'a> OneWay<'a> {
         Self { from, to, state: State::Open, full: 0 }
     }
 
-    /// Ready when the end was passed on.
+    /// Ready when all was passed on that came before the end.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Waiting for readiness takes from the task's budget: a stream that is always ready does not keep its thread for itself.
         loop {
             match &mut self.state {
-                State::Ended => return Poll::Ready(Ok(())),
+                State::Ended(_) => return Poll::Ready(Ok(())),
                 State::Held(data, sent) => {
                     ready!(self.to.tcp().poll_write_ready(cx))?;
                     *sent += or_nothing(self.to.tcp().try_write(&data[*sent..]))?;
@@ -80,7 +86,7 @@ impl<'a> OneWay<'a> {
                     *passed = passed.saturating_add(or_nothing(self.to.tcp().try_io(Interest::WRITABLE, || pipe.drain(self.to.tcp())))?);
                 }
                 State::Piped(pipe, passed) => match self.from.tcp().try_io(Interest::READABLE, || pipe.fill(self.from.tcp())) {
-                    Ok(0) => self.end(),
+                    Ok(0) => self.state = State::Ended(false),
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         // The pause gives the pipe back. A transfer that goes on takes one again with its next bytes.
@@ -105,7 +111,7 @@ impl<'a> OneWay<'a> {
         SCRATCH.with_borrow_mut(|scratch| {
             let count = match self.from.try_read(scratch) {
                 Ok(0) => {
-                    self.end();
+                    self.state = State::Ended(false);
                     return Ok(());
                 }
                 Ok(count) => count,
@@ -121,9 +127,12 @@ impl<'a> OneWay<'a> {
         })
     }
 
-    fn end(&mut self) {
-        self.to.finish();
-        self.state = State::Ended;
+    /// Tells the reader of an ended direction that nothing more comes.
+    fn pass_end_on(&mut self) {
+        if let State::Ended(passed @ false) = &mut self.state {
+            *passed = true;
+            self.to.finish();
+        }
     }
 }
 
