@@ -15,11 +15,7 @@ fn main() -> ExitCode {
             return code.into();
         }
     };
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
-    if let Some(threads) = cli.threads() {
-        builder.worker_threads(threads);
-    }
-    match builder.enable_all().build() {
+    match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(cli::main(cli)).into(),
         Err(error) => {
             eprintln!("firedrill: cannot start: {error}");

@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -59,19 +58,6 @@ pub struct Gateway {
     /// Reach a host at this address instead of looking it up; '*.suffix' covers every name below
     #[arg(long, value_name = "HOST=ADDR:PORT")]
     pub resolve: Vec<Resolve>,
-
-    /// Threads that carry connections [default: half the processors, at least 1: the workloads need the others]
-    #[arg(long, value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
-}
-
-impl Gateway {
-    /// Threads of the runtime that serves this gateway. More than its load needs cost it speed: they wake each other.
-    #[must_use]
-    pub fn threads(&self) -> usize {
-        let half = || std::thread::available_parallelism().map_or(1, |processors| (processors.get() / 2).max(1));
-        self.threads.map_or_else(half, NonZeroUsize::get)
-    }
 }
 
 /// What can be done to a running gateway by hand.

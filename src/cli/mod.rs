@@ -67,14 +67,6 @@ pub enum Command {
     Sandbox(sandbox::Sandbox),
 }
 
-impl Cli {
-    /// Threads that the command wants; `None`: one for each processor.
-    #[must_use]
-    pub fn threads(&self) -> Option<usize> {
-        if let Command::Gateway(gateway) = &self.command { Some(gateway.threads()) } else { None }
-    }
-}
-
 /// What every command has.
 #[derive(Debug)]
 pub struct Context {

@@ -154,9 +154,9 @@ async fn a_missing_gateway_and_a_lost_answer_are_told_apart() {
 }
 
 /// The real binary as a gateway: process, proxy address.
-async fn binary(socket: &Path, more: &[&str]) -> (Child, String) {
+async fn binary(socket: &Path) -> (Child, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
-    command.args(["gateway", "--listen", "127.0.0.1:0", "--socket"]).arg(socket).args(more).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    command.args(["gateway", "--listen", "127.0.0.1:0", "--socket"]).arg(socket).stdout(std::process::Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().unwrap();
     let mut line = String::new();
     let mut out = BufReader::new(child.stdout.take().unwrap());
@@ -169,29 +169,17 @@ async fn binary(socket: &Path, more: &[&str]) -> (Child, String) {
 async fn the_binary_serves_until_it_is_told_to_stop_and_survives_its_own_sudden_death() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("s");
-    let (mut first, address) = binary(&socket, &[]).await;
+    let (mut first, address) = binary(&socket).await;
     assert_eq!(Client::new(&socket).status().await.unwrap().listen.to_string(), address);
     Client::new(&socket).put(&rule("dark", Blackhole)).await.unwrap();
     first.kill().await.unwrap();
     assert!(socket.exists(), "nobody was left to remove it");
-    let (mut second, _) = binary(&socket, &[]).await;
+    let (mut second, _) = binary(&socket).await;
     assert!(Client::new(&socket).list().await.unwrap().is_empty(), "rules live in memory only");
     let pid = rustix::process::Pid::from_raw(i32::try_from(second.id().unwrap()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     assert_eq!(within(second.wait()).await.unwrap().code(), Some(0));
     assert!(!socket.exists());
-}
-
-#[cfg(target_os = "linux")]
-#[tokio::test]
-async fn connections_are_carried_by_half_the_processors_unless_more_threads_are_asked_for() {
-    let directory = tempfile::tempdir().unwrap();
-    let half = (std::thread::available_parallelism().unwrap().get() / 2).max(1);
-    for (more, expected) in [(&[][..], half), (&["--threads", "3"], 3)] {
-        let (gateway, _) = binary(&directory.path().join(format!("s{expected}")), more).await;
-        let threads = std::fs::read_dir(format!("/proc/{}/task", gateway.id().unwrap())).unwrap().count();
-        assert_eq!(threads - 1, expected, "beside the main thread, with {more:?}");
-    }
 }
 
 /// What a steering command says, and its exit code.
