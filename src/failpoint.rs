@@ -26,6 +26,14 @@ pub const NAMES: &[&str] = &[
     "inject.after",
     "undo.before",
     "undo.after",
+    "cluster.patch.before",
+    "cluster.patch.after",
+    "cluster.create.before",
+    "cluster.create.after",
+    "cluster.delete.before",
+    "cluster.delete.after",
+    "cluster.evict.before",
+    "cluster.evict.after",
 ];
 
 /// A failpoint was told to fail here.

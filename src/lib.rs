@@ -12,6 +12,7 @@
 //! | [`journal`] | what a run remembers |
 //! | [`score`] | what a run proved: samples, clocks, verdicts, score |
 //! | [`report`] | how it is told: folds over the event stream |
+//! | [`cluster`] | Kubernetes clusters, as kinds and probes call them |
 //! | [`gateway`] | the egress gateway that gateway faults steer |
 //! | [`sandbox`] | the embedded default: two regions on loopback |
 //! | [`cli`] | one file per subcommand |
@@ -28,10 +29,11 @@
 //! drill    -> clock fault::params probe::params
 //! gateway  -> clock
 //! http     ->
-//! fault    -> clock event drill gateway http
-//! probe    -> clock event drill http
+//! cluster  -> drill failpoint
+//! fault    -> clock event drill gateway http cluster
+//! probe    -> clock event drill http cluster
 //! journal  -> clock event failpoint fault
-//! plan     -> clock event drill fault
+//! plan     -> clock event drill fault cluster
 //! score    -> clock event exit
 //! engine   -> clock event exit failpoint drill plan fault probe journal score
 //! report   -> clock event exit score
@@ -40,6 +42,7 @@
 //! ```
 
 pub mod clock;
+pub mod cluster;
 pub mod drill;
 pub mod engine;
 pub mod event;

@@ -19,8 +19,8 @@ const HOMES: [(&str, &[&str]); 14] = [
     ("handlebars", &["report"]),
     ("indicatif", &["report", "cli"]),
     ("jsonschema", &["drill"]),
-    ("k8s_openapi", &["fault::kubernetes", "probe"]),
-    ("kube", &["fault::kubernetes", "probe"]),
+    ("k8s_openapi", &["cluster", "fault::kubernetes", "probe"]),
+    ("kube", &["cluster"]),
     ("rusqlite", &["journal"]),
     ("serde_saphyr", &["drill", "sandbox"]),
 ];

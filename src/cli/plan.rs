@@ -98,6 +98,9 @@ fn step_text(out: &mut String, step: &PlannedStep) {
     if !step.summary.is_empty() {
         let _ = writeln!(out, "  {}", printable(&step.summary));
     }
+    for line in &step.radius {
+        let _ = writeln!(out, "  blast radius: {}", printable(line));
+    }
     for (record, by_hand) in step.records.iter().zip(&step.by_hand) {
         let expiry = step.expiry.map_or("", Expiry::text);
         let _ = writeln!(out, "  touches {} ({expiry})", record.target);

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{Event, Phase, StepOutcome};
-use crate::fault::{Bite, Kind, KindError, Observed, Record};
+use crate::fault::{Bite, Kind, KindError, Observed, Progress, Record};
 
 use super::ledger::Ledger;
 use super::log::EventLog;
@@ -124,24 +124,33 @@ impl Forward<'_> {
 
     /// Looks until every target is seen to bite or the limit runs out; says why not.
     async fn verify_all(&self, records: &[Record]) -> Option<String> {
-        let mut problem = None;
-        for record in records {
-            match self.verify(record).await {
-                Bite::Verified => {
-                    if let Err(error) = self.ledger.set(record, Phase::Verified, None).await {
-                        problem = Some(error.to_string());
-                    }
-                }
-                Bite::Unproven { why } => problem = problem.or_else(|| Some(format!("{}: {why}", record.target))),
+        let looks = futures::stream::iter(records.to_vec()).map(|record| async move {
+            match self.verify(&record).await {
+                Bite::Verified => self.ledger.set(&record, Phase::Verified, None).await.err().map(|error| error.to_string()),
+                Bite::Unproven { why } => Some(format!("{}: {why}", record.target)),
             }
+        });
+        let problems: Vec<String> = looks.buffered(AT_ONCE).filter_map(futures::future::ready).collect().await;
+        match problems.as_slice() {
+            [] => None,
+            [only] => Some(only.clone()),
+            [first, others @ ..] => Some(format!("{first} (and {} more)", others.len())),
         }
-        problem
+    }
+
+    /// Goes on with a fault that takes several calls, and looks at one that is complete.
+    async fn look(&self, record: &Record) -> Bite {
+        match self.kind.proceed(record).await {
+            Ok(Progress::Done) => self.kind.bite(record).await,
+            Ok(Progress::Waiting { why }) => unproven(why),
+            Err(error) => unproven(error.to_string()),
+        }
     }
 
     async fn verify(&self, record: &Record) -> Bite {
         loop {
             let seen = tokio::select! {
-                seen = tokio::time::timeout(CALL, self.kind.bite(record)) => seen.unwrap_or_else(|_| unproven(format!("no answer within {CALL:?}"))),
+                seen = tokio::time::timeout(CALL, self.look(record)) => seen.unwrap_or_else(|_| unproven(format!("no answer within {CALL:?}"))),
                 () = self.cancel.cancelled() => unproven("the run turned round first".to_owned()),
             };
             let again = self.clock.now().plus(BITE_PAUSE);

@@ -6,8 +6,18 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema};
 
 use super::{Kind, KindError, Record};
+use crate::cluster::Clusters;
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
+
+/// Where an environment's kinds work: what it says of them, and the connections that they share.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    /// The environment, its look-ups resolved.
+    pub environment: EnvironmentSpec,
+    /// Connections to clusters.
+    pub clusters: Clusters,
+}
 
 /// Implemented by each kind's parameters, in the kind's file. A kind with only an empty `impl` is accepted in files, and refused by the plan as not
 /// built yet.
@@ -29,12 +39,12 @@ pub trait Definition {
     }
 
     /// The kind for a step with these parameters. `Err` names a place that the environment lacks.
-    fn open(&self, _places: &EnvironmentSpec, _drill: &DrillSpec, _step: &Step) -> Result<Arc<dyn Kind>, KindError> {
+    fn open(&self, _places: &Places, _drill: &DrillSpec, _step: &Step) -> Result<Arc<dyn Kind>, KindError> {
         Err(not_built())
     }
 
     /// The kind that can undo a record, from the record alone: the environment may have changed since.
-    fn reopen(_record: &Record) -> Result<Arc<dyn Kind>, KindError>
+    fn reopen(_record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError>
     where
         Self: Sized,
     {
@@ -42,7 +52,7 @@ pub trait Definition {
     }
 
     /// One kind for every place of the environment that sweep must search.
-    fn everywhere(_places: &EnvironmentSpec) -> Vec<Arc<dyn Kind>>
+    fn everywhere(_places: &Places) -> Vec<Arc<dyn Kind>>
     where
         Self: Sized,
     {
@@ -54,6 +64,9 @@ fn not_built() -> KindError {
     KindError::Refused("this kind is not built yet".to_owned())
 }
 
+/// As [`Definition::reopen`].
+pub type Reopen = fn(&Record, &Places) -> Result<Arc<dyn Kind>, KindError>;
+
 /// A kind without parameters at hand.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
@@ -64,9 +77,9 @@ pub struct Entry {
     /// [`Definition::about`].
     pub about: fn() -> Option<About>,
     /// [`Definition::reopen`].
-    pub reopen: fn(&Record) -> Result<Arc<dyn Kind>, KindError>,
+    pub reopen: Reopen,
     /// [`Definition::everywhere`].
-    pub everywhere: fn(&EnvironmentSpec) -> Vec<Arc<dyn Kind>>,
+    pub everywhere: fn(&Places) -> Vec<Arc<dyn Kind>>,
     /// The schema of its parameters.
     pub schema: fn() -> Schema,
 }

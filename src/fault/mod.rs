@@ -2,6 +2,7 @@
 //!
 //! A kind only reads and writes its own part of the world. The decision table, retries, timing, journal and events belong to the engine.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
+use crate::cluster::access::{Access, Needs};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 
@@ -128,6 +130,31 @@ pub enum Bite {
     },
 }
 
+/// How far a fault has come that takes more than one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// All was asked for.
+    Done,
+    /// Something else must happen first: call again.
+    Waiting {
+        /// What is waited for.
+        why: String,
+    },
+}
+
+/// What is known of a step once its targets are frozen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examined {
+    /// What forbids it, one sentence each.
+    pub refusals: Vec<String>,
+    /// What people should know before they run it.
+    pub warnings: Vec<String>,
+    /// What is touched, in counts and shares: `30 of 60 nodes (50 %), 300 pods`.
+    pub radius: Vec<String>,
+    /// How many targets of this kind there are in each place of the environment: what a limit in percent is a share of. Empty: the kind has no share.
+    pub population: BTreeMap<String, usize>,
+}
+
 /// How a fault goes away when firedrill is dead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
@@ -199,6 +226,21 @@ pub trait Kind: Send + Sync {
         Vec::new()
     }
 
+    /// What must be allowed, from the step's parameters alone: the plan checks it, and `firedrill policy` prints it.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Reads: those of [`Kind::needs`] that are not allowed.
+    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+        Ok(Vec::new())
+    }
+
+    /// Reads: what forbids the step, or should be known of it, now that its targets are frozen.
+    async fn examine(&self, _records: &[Record]) -> Result<Examined, KindError> {
+        Ok(Examined::default())
+    }
+
     /// Reads: which targets the step names, by stable identity. None matched is an empty list; the engine makes it an error.
     async fn resolve(&self, run: &str) -> Result<Vec<TargetId>, KindError>;
 
@@ -210,6 +252,12 @@ pub trait Kind: Send + Sync {
 
     /// Writes: makes the failure, by compare-and-swap, with the mark in the same write.
     async fn inject(&self, record: &Record) -> Result<(), KindError>;
+
+    /// Writes: goes on with what inject began, where that takes more than one call (evictions that a disruption budget holds up). Called again and again
+    /// until it is done; dropped when the run turns round, so it makes nothing that would have to be undone.
+    async fn proceed(&self, _record: &Record) -> Result<Progress, KindError> {
+        Ok(Progress::Done)
+    }
 
     /// Reads: where the target is now.
     async fn observe(&self, record: &Record) -> Observed;

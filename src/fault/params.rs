@@ -11,7 +11,9 @@ pub use crate::fault::gateway::latency::GatewayLatency;
 pub use crate::fault::gateway::params::GatewayDns;
 pub use crate::fault::gateway::refuse::GatewayRefuse;
 pub use crate::fault::gateway::reset::GatewayReset;
-pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, NodeCordon, NodeDrain, PodKill, ServiceBlackhole, WorkloadScale};
+pub use crate::fault::kubernetes::node_cordon::NodeCordon;
+pub use crate::fault::kubernetes::node_drain::NodeDrain;
+pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, PodKill, ServiceBlackhole, WorkloadScale};
 pub use crate::fault::sandbox::edge_shift::EdgeShift;
 
 choice! {

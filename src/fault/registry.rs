@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::definition::Entry;
+use super::definition::{Entry, Places};
 use super::params::{ActionSpec, FaultSpec};
 use super::{Kind, KindError, KindSource, Record};
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
@@ -10,14 +10,14 @@ use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 /// The environment's places, ready to be opened.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    places: EnvironmentSpec,
+    places: Places,
 }
 
 impl Registry {
     /// The kinds of an environment whose look-ups are resolved. Opens nothing yet.
     #[must_use]
     pub fn new(environment: &EnvironmentSpec) -> Self {
-        Self { places: environment.clone() }
+        Self { places: Places { environment: environment.clone(), ..Places::default() } }
     }
 }
 
@@ -34,7 +34,7 @@ impl KindSource for Registry {
     fn for_record(&self, record: &Record) -> Result<Arc<dyn Kind>, KindError> {
         // A newer record is tried too: undoing is conditional on finding exactly what was recorded.
         let (kinds, what) = if record.action { (ActionSpec::KINDS, "action") } else { (FaultSpec::KINDS, "fault") };
-        (built(kinds, what, &record.kind)?.reopen)(record)
+        (built(kinds, what, &record.kind)?.reopen)(record, &self.places)
     }
 
     fn everywhere(&self) -> Vec<Arc<dyn Kind>> {

@@ -64,6 +64,10 @@ pub struct PlannedStep {
     pub expiry: Option<Expiry>,
     /// How a person does it by hand, one for each record.
     pub by_hand: Vec<ByHand>,
+    /// What is touched, in counts and shares.
+    pub radius: Vec<String>,
+    /// How many targets of this kind there are in each place; empty where a share means nothing.
+    pub population: BTreeMap<String, usize>,
 }
 
 /// Resolves a bound drill against an environment. `begin` is when the first mutation may come; `run` names what is made.
@@ -90,6 +94,8 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
         records: Vec::new(),
         expiry: None,
         by_hand: Vec::new(),
+        radius: Vec::new(),
+        population: BTreeMap::new(),
     };
     if !matches!(kind, StepKind::Fault | StepKind::Action) {
         return planned;
@@ -113,9 +119,29 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
     if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
         refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
     }
+    // Before anything else is read: what is missing would only be a worse message there.
+    match opened.missing().await {
+        Ok(missing) if missing.is_empty() => {}
+        Ok(missing) => {
+            missing.iter().for_each(|access| refuse(&KindError::Refused(format!("permission missing: {access}"))));
+            return planned;
+        }
+        Err(error) => {
+            refuse(&error);
+            return planned;
+        }
+    }
     match targets(run, drill, step, opened.as_ref(), plan.undo_by).await {
         Ok(records) if records.is_empty() => refuse(&KindError::Refused("matched 0 targets".to_owned())),
         Ok(records) => {
+            match opened.examine(&records).await {
+                Ok(examined) => {
+                    examined.refusals.into_iter().for_each(|why| refuse(&KindError::Refused(why)));
+                    plan.warnings.extend(examined.warnings.into_iter().map(|warning| format!("step '{}': {warning}", step.id)));
+                    (planned.radius, planned.population) = (examined.radius, examined.population);
+                }
+                Err(error) => refuse(&error),
+            }
             planned.by_hand = records.iter().map(|record| opened.by_hand(record)).collect();
             planned.records = records;
         }
@@ -211,6 +237,7 @@ fn refuse_blast_radius(drill: &DrillSpec, environment: &EnvironmentSpec, plan: &
     for step in plan.steps.iter().filter(|step| step.kind == StepKind::Fault) {
         *by_kind.entry(&step.name).or_default() += step.records.iter().filter(|record| record.phase != Phase::Noop).count();
     }
+    let shares = shares(plan);
     let regions = failed_regions(drill);
     let mut refusals = Vec::new();
     for (whose, limits) in limits {
@@ -221,6 +248,12 @@ fn refuse_blast_radius(drill: &DrillSpec, environment: &EnvironmentSpec, plan: &
                     "would touch {count} targets with {kind}; limits.maxTargets of the {whose} is {}",
                     limits.max_targets.unwrap_or(0)
                 ));
+            }
+        }
+        for (kind, (count, of)) in &shares {
+            if let Some(most) = limits.max_percent.filter(|most| *count as f64 * 100.0 > most.0 * *of as f64) {
+                let share = *count as f64 * 100.0 / (*of).max(1) as f64;
+                refusals.push(format!("would touch {count} of {of} targets ({share:.0} %) with {kind}; limits.maxPercent of the {whose} is {most}"));
             }
         }
         if limits.max_regions.is_some_and(|most| regions.len() > most as usize) {
@@ -234,6 +267,17 @@ fn refuse_blast_radius(drill: &DrillSpec, environment: &EnvironmentSpec, plan: &
         }
     }
     plan.refusals.extend(refusals.into_iter().map(|reason| Refusal { step: None, reason, unreachable: false }));
+}
+
+/// Of each kind that has a share: how many targets are touched, and how many there are in all places together.
+fn shares(plan: &Plan) -> BTreeMap<String, (usize, usize)> {
+    let mut found: BTreeMap<String, (usize, BTreeMap<&String, usize>)> = BTreeMap::new();
+    for step in plan.steps.iter().filter(|step| step.kind == StepKind::Fault && !step.population.is_empty()) {
+        let (count, population) = found.entry(step.name.clone()).or_default();
+        *count += step.records.iter().filter(|record| record.phase != Phase::Noop).count();
+        population.extend(step.population.iter().map(|(place, of)| (place, *of)));
+    }
+    found.into_iter().map(|(kind, (count, population))| (kind, (count, population.values().sum()))).collect()
 }
 
 fn failed_regions(drill: &DrillSpec) -> BTreeSet<String> {

@@ -364,7 +364,7 @@ async fn what_cannot_work_is_refused_before_anything_is_touched() {
     let why = refusal(registry.for_step(&drill(), &step(json!({"gatewayDns": {"gateway": "edge", "services": ["*"], "answer": "NODATA"}}))));
     assert!(why.contains("fault 'gatewayDns' is not built yet"), "{why}");
     let why = refusal(registry.for_step(&drill(), &step(json!({"nodeDrain": {"cluster": "east", "nodes": {"labels": {"a": "b"}}}}))));
-    assert!(why.contains("fault 'nodeDrain' is not built yet"), "{why}");
+    assert!(why.contains("cluster 'east' is not in the environment; it has none"), "{why}");
     let mut clustered = environment(ground.gateway.socket());
     clustered.gateways[0].connection = GatewayConnection { cluster: Some("east".to_owned()), namespace: Some("n".to_owned()), socket: None };
     let why = refusal(open(&Registry::new(&clustered), "gatewayRefuse", json!({})));

@@ -9,6 +9,7 @@ use crate::drill::fields::{self, Field};
 use crate::drill::load::{Options, load_text};
 use crate::drill::text::DurationText;
 use crate::fault::Expiry;
+use crate::fault::definition::Places;
 
 /// One kind.
 #[derive(Debug, Clone, Serialize)]
@@ -125,7 +126,8 @@ fn without_firedrill(kind: &Described) -> Option<&'static str> {
     let step = bound.spec.steps.first()?;
     let fault = step.fault.as_ref().and_then(|fault| fault.one()).map(|kind| kind.definition());
     let action = step.action.as_ref().and_then(|action| action.one()).map(|kind| kind.definition());
-    let opened = fault.or(action)?.open(&environment.spec, &bound.spec, step).ok()?;
+    let places = Places { environment: environment.spec, ..Places::default() };
+    let opened = fault.or(action)?.open(&places, &bound.spec, step).ok()?;
     Some(match (opened.expiry(), kind.sort) {
         (Expiry::Own, _) => "it ends by itself at the run's `undoBy` (own expiry)",
         (Expiry::DeadMan, _) => "a schedule outside firedrill undoes it at the run's `undoBy` (dead-man)",

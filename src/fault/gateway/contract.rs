@@ -13,7 +13,7 @@ use crate::drill::about::{self, Sort};
 use crate::drill::load::{Options, load_text};
 use crate::drill::spec::{EnvironmentSpec, GatewayConnection, GatewayRef};
 use crate::event::Phase;
-use crate::fault::definition::Definition;
+use crate::fault::definition::{Definition, Places, Reopen};
 use crate::fault::params::FaultSpec;
 use crate::fault::registry::Registry;
 use crate::fault::{Bite, Expiry, Kind, KindError, KindSource, Observed, RECORD_VERSION, Record};
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// A gateway, an upstream that stands for all of AWS behind it, and the environment of both.
 pub struct Ground {
     gateway: Gateway,
-    places: EnvironmentSpec,
+    places: Places,
     _directory: tempfile::TempDir,
 }
 
@@ -41,7 +41,8 @@ impl Ground {
         };
         let gateway = Gateway::start(config).unwrap();
         let connection = GatewayConnection { socket: Some(gateway.socket().display().to_string()), ..GatewayConnection::default() };
-        let places = EnvironmentSpec { gateways: vec![GatewayRef { name: "edge".to_owned(), connection }], ..EnvironmentSpec::default() };
+        let environment = EnvironmentSpec { gateways: vec![GatewayRef { name: "edge".to_owned(), connection }], ..EnvironmentSpec::default() };
+        let places = Places { environment, ..Places::default() };
         Self { gateway, places, _directory: directory }
     }
 
@@ -104,7 +105,7 @@ async fn upstream() -> SocketAddr {
 }
 
 /// Panics where a kind that is one rule in one gateway breaks its contract.
-pub async fn keeps(name: &str, parameters: &dyn Definition, reopen: fn(&Record) -> Result<Arc<dyn Kind>, KindError>) {
+pub async fn keeps(name: &str, parameters: &dyn Definition, reopen: Reopen) {
     let ground = Ground::new().await;
     let (kind, record) = ground.prepare(parameters).await;
     assert_eq!((kind.name(), kind.expiry()), (name, Expiry::Own));
@@ -119,14 +120,14 @@ pub async fn keeps(name: &str, parameters: &dyn Definition, reopen: fn(&Record) 
 
     // Found without a journal, by what is in the gateway alone. Kinds that share an effect share the search.
     let mut found = Vec::new();
-    for everywhere in Registry::new(&ground.places).everywhere() {
+    for everywhere in Registry::new(&ground.places.environment).everywhere() {
         found.extend(everywhere.discover().await.unwrap());
     }
     assert!(found.iter().any(|found| found.target == record.target && found.ours == record.ours), "{name}: sweep does not find it");
 
     // Undone by the record alone, as it comes back from a journal.
     let stored: Record = serde_json::from_str(&serde_json::to_string(&record).unwrap()).unwrap();
-    let undo = reopen(&stored).unwrap();
+    let undo = reopen(&stored, &Places::default()).unwrap();
     undo.revert(&stored).await.unwrap();
     undo.revert(&stored).await.unwrap();
     undo.tidy(&stored).await.unwrap();

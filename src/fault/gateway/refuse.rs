@@ -11,8 +11,8 @@ use super::params::Existing;
 use super::rule::{self, Flavor, Scope};
 use super::trial::{Seen, Trial};
 use crate::drill::about::About;
-use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
-use crate::fault::definition::Definition;
+use crate::drill::spec::{DrillSpec, Step};
+use crate::fault::definition::{Definition, Places};
 use crate::fault::{Kind, KindError, Record};
 use crate::gateway::Effect;
 
@@ -64,15 +64,15 @@ impl Definition for GatewayRefuse {
         })
     }
 
-    fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
+    fn open(&self, places: &Places, drill: &DrillSpec, step: &Step) -> Result<Arc<dyn Kind>, KindError> {
         rule::open(&FLAVOR, Effect::Refuse, self.scope(), places, drill, step)
     }
 
-    fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {
+    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
         rule::reopen(&FLAVOR, record)
     }
 
-    fn everywhere(places: &EnvironmentSpec) -> Vec<Arc<dyn Kind>> {
+    fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
         rule::everywhere(&FLAVOR, places)
     }
 }

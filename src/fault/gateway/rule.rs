@@ -13,6 +13,7 @@ use crate::clock::Timestamp;
 use crate::drill::about::Permissions;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::Phase;
+use crate::fault::definition::Places;
 use crate::fault::gateway::params::Existing;
 use crate::fault::{Bite, ByHand, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 use crate::gateway::aws_host;
@@ -278,7 +279,7 @@ pub fn open(
     flavor: &'static Flavor,
     effect: Effect,
     scope: Scope<'_>,
-    places: &EnvironmentSpec,
+    places: &Places,
     drill: &DrillSpec,
     step: &Step,
 ) -> Result<Arc<dyn Kind>, KindError> {
@@ -290,7 +291,7 @@ pub fn open_checked(
     flavor: &'static Flavor,
     effect: Result<Effect, String>,
     scope: Scope<'_>,
-    places: &EnvironmentSpec,
+    places: &Places,
     drill: &DrillSpec,
     step: &Step,
 ) -> Result<Arc<dyn Kind>, KindError> {
@@ -301,7 +302,7 @@ pub fn open_checked(
         region: scope.region.unwrap_or(&drill.failed_region).to_owned(),
         cut_existing: scope.existing.unwrap_or_default() == Existing::Cut,
     };
-    Ok(Arc::new(GatewayRule::for_step(flavor, place(places, scope.gateway)?, wanted)))
+    Ok(Arc::new(GatewayRule::for_step(flavor, place(&places.environment, scope.gateway)?, wanted)))
 }
 
 /// The kind that undoes a record. The record alone says where the gateway is: the environment may have changed since.
@@ -312,8 +313,9 @@ pub fn reopen(flavor: &'static Flavor, record: &Record) -> Result<Arc<dyn Kind>,
 }
 
 /// The kind, once for every gateway that can be steered from here.
-pub fn everywhere(flavor: &'static Flavor, places: &EnvironmentSpec) -> Vec<Arc<dyn Kind>> {
-    let reached = places.gateways.iter().filter_map(|gateway| place(places, &gateway.name).ok());
+pub fn everywhere(flavor: &'static Flavor, places: &Places) -> Vec<Arc<dyn Kind>> {
+    let spec = &places.environment;
+    let reached = spec.gateways.iter().filter_map(|gateway| place(spec, &gateway.name).ok());
     reached.map(|place| Arc::new(GatewayRule::new(flavor, place)) as Arc<dyn Kind>).collect()
 }
 

@@ -1,3 +1,13 @@
 //! Faults made through a cluster's API: cordons, drains, evictions, scales, network policies, DNS.
 
+pub mod budget;
+pub mod evict;
+pub mod mark;
+pub mod node;
+pub mod node_cordon;
+pub mod node_drain;
+pub mod node_examine;
+pub mod node_kind;
+pub mod own;
 pub mod params;
+pub mod place;

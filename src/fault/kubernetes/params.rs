@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::drill::text::{DurationText, Percent};
+use crate::drill::text::Percent;
 use crate::fault::definition::Definition;
 
 /// Which nodes: every condition that is given must hold, and at least one is.
@@ -41,33 +41,6 @@ pub struct PodSelector {
     #[schemars(extend("maxProperties" = 32))]
     #[schemars(extend("minProperties" = 1))]
     pub labels: BTreeMap<String, String>,
-}
-
-/// Nodes take no new pods.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeCordon {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// Which nodes.
-    pub nodes: NodeSelector,
-}
-
-/// Nodes take no new pods and lose those they have, by evictions that honour disruption budgets.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeDrain {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// Which nodes.
-    pub nodes: NodeSelector,
-    /// Time that pods have to end. Default: each pod's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub grace_period: Option<DurationText>,
 }
 
 /// Pods are evicted: a count or a share, chosen by a seed.
@@ -201,18 +174,6 @@ pub struct ServiceBlackhole {
     /// Name of the Service.
     #[schemars(length(max = 63))]
     pub service: String,
-}
-
-impl Definition for NodeCordon {
-    fn limit() -> Duration {
-        Duration::from_mins(2)
-    }
-}
-
-impl Definition for NodeDrain {
-    fn limit() -> Duration {
-        Duration::from_mins(15)
-    }
 }
 
 impl Definition for PodKill {}

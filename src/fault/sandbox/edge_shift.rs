@@ -18,7 +18,7 @@ use crate::clock::Timestamp;
 use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::Phase;
-use crate::fault::definition::Definition;
+use crate::fault::definition::{Definition, Places};
 use crate::fault::{Bite, ByHand, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 
 /// As written in files.
@@ -70,7 +70,8 @@ impl Definition for EdgeShift {
         })
     }
 
-    fn open(&self, places: &EnvironmentSpec, drill: &DrillSpec, _step: &Step) -> Result<Arc<dyn Kind>, KindError> {
+    fn open(&self, places: &Places, drill: &DrillSpec, _step: &Step) -> Result<Arc<dyn Kind>, KindError> {
+        let places = &places.environment;
         if !edges(places).any(|url| url == self.edge) {
             return Err(KindError::Refused(format!(
                 "{} is no edge of the environment, where sweep would find it; name it among the environment's endpoints, as '{PREFIX}' or '{PREFIX}…'",
@@ -85,13 +86,14 @@ impl Definition for EdgeShift {
         Ok(Arc::new(Shift { wanted: Some(wanted), ..Shift::at(place(places, &self.edge))? }))
     }
 
-    fn reopen(record: &Record) -> Result<Arc<dyn Kind>, KindError> {
+    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
         let place: Place = serde_json::from_value(record.invert.clone())
             .map_err(|error| KindError::Failed(format!("the record of {} does not say where its edge is: {error}", record.target)))?;
         Ok(Arc::new(Shift::at(place)?))
     }
 
-    fn everywhere(places: &EnvironmentSpec) -> Vec<Arc<dyn Kind>> {
+    fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
+        let places = &places.environment;
         let mut urls: Vec<&str> = edges(places).collect();
         urls.sort_unstable();
         urls.dedup();

@@ -1,0 +1,135 @@
+//! The mark on a target: annotations, written in the same patch as the change, which are enough to undo it with the journal lost.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::place::text;
+use crate::clock::Timestamp;
+use crate::event::Phase;
+use crate::fault::{RECORD_VERSION, Record, TargetId};
+
+/// Run id.
+pub const RUN: &str = "firedrill.dev/run";
+/// When undo has begun at the latest: for people who find the mark.
+pub const EXPIRES: &str = "firedrill.dev/expires";
+/// What [`carried`] reads.
+pub const RECORD: &str = "firedrill.dev/record";
+/// All of them.
+const ALL: [&str; 3] = [RUN, EXPIRES, RECORD];
+
+/// A record without what the target itself says: which object it is, and where.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Carried {
+    version: u32,
+    step: String,
+    after: Vec<String>,
+    kind: String,
+    action: bool,
+    keep: bool,
+    prior: Value,
+    ours: Value,
+    companions: Vec<String>,
+    undo_by: Timestamp,
+}
+
+/// The annotations of a record's mark.
+pub fn annotations(record: &Record) -> [(&'static str, String); 3] {
+    let carried = Carried {
+        version: record.version,
+        step: record.step.clone(),
+        after: record.after.clone(),
+        kind: record.kind.clone(),
+        action: record.action,
+        keep: record.keep,
+        prior: record.prior.clone(),
+        ours: record.ours.clone(),
+        companions: record.companions.clone(),
+        undo_by: record.undo_by,
+    };
+    let carried = serde_json::to_string(&carried).unwrap_or_default();
+    [(RUN, record.run.clone()), (EXPIRES, record.undo_by.to_string()), (RECORD, carried)]
+}
+
+/// Patch operations that mark an object which no run has marked. `bare`: it has no annotations at all.
+pub fn add(record: &Record, bare: bool) -> Vec<Value> {
+    if bare {
+        let all: serde_json::Map<String, Value> = annotations(record).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+        return vec![test("/metadata/annotations", Value::Null), json!({"op": "add", "path": "/metadata/annotations", "value": all})];
+    }
+    let mut operations = vec![test(&pointer(RUN), Value::Null)];
+    operations.extend(annotations(record).into_iter().map(|(key, value)| json!({"op": "add", "path": pointer(key), "value": value})));
+    operations
+}
+
+/// Patch operations that take this run's mark off; they fail when it is not there.
+pub fn remove(record: &Record, object: &Value) -> Vec<Value> {
+    let mut operations = vec![test(&pointer(RUN), record.run.clone().into())];
+    let there = ALL.into_iter().filter(|key| annotation(object, key).is_some());
+    operations.extend(there.map(|key| json!({"op": "remove", "path": pointer(key)})));
+    operations
+}
+
+/// Whether this record's mark is on the object.
+pub fn is_on(object: &Value, record: &Record) -> bool {
+    annotation(object, RUN) == Some(&record.run) && parse(object).is_some_and(|carried| carried.step == record.step)
+}
+
+/// Whether the object has no annotations at all: then the map must be made before something is added to it.
+pub fn bare(object: &Value) -> bool {
+    object.pointer("/metadata/annotations").is_none_or(Value::is_null)
+}
+
+/// The run whose mark is on the object.
+pub fn run(object: &Value) -> Option<&str> {
+    annotation(object, RUN)
+}
+
+/// The record that an object's mark carries; `None`: it has none that this build can read.
+pub fn carried(object: &Value, target: TargetId, invert: Value) -> Option<Record> {
+    let (run, carried) = (annotation(object, RUN)?, parse(object)?);
+    Some(Record {
+        version: carried.version.max(RECORD_VERSION),
+        run: run.to_owned(),
+        step: carried.step,
+        after: carried.after,
+        kind: carried.kind,
+        action: carried.action,
+        keep: carried.keep,
+        target,
+        prior: carried.prior,
+        ours: carried.ours,
+        invert,
+        companions: carried.companions,
+        undo_by: carried.undo_by,
+        phase: Phase::Injected,
+    })
+}
+
+/// A patch operation that must hold (RFC 6902, 4.6). A null value holds where nothing is.
+pub fn test(path: &str, value: Value) -> Value {
+    json!({"op": "test", "path": path, "value": value})
+}
+
+/// The guard of every patch: the object is the one that was planned.
+pub fn same(uid: &str) -> Value {
+    test("/metadata/uid", uid.into())
+}
+
+/// UID of an object.
+pub fn uid(object: &Value) -> &str {
+    text(object, "/metadata/uid")
+}
+
+fn parse(object: &Value) -> Option<Carried> {
+    serde_json::from_str(annotation(object, RECORD)?).ok()
+}
+
+fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+    object.pointer("/metadata/annotations")?.get(key)?.as_str()
+}
+
+/// JSON pointer of an annotation (RFC 6901: `/` is `~1`).
+fn pointer(key: &str) -> String {
+    format!("/metadata/annotations/{}", key.replace('~', "~0").replace('/', "~1"))
+}

@@ -1,0 +1,43 @@
+//! Whether firedrill itself, or its way to the API server, is inside the blast radius: then it could not undo what it did.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::place::text;
+use crate::cluster::api::Cluster;
+
+/// The variables that the chart sets from the downward API.
+const POD: (&str, &str) = ("POD_NAMESPACE", "POD_NAME");
+
+/// The pod that firedrill runs in, as `namespace/name`; none outside a cluster.
+fn own_pod() -> Option<String> {
+    Some(format!("{}/{}", std::env::var(POD.0).ok()?, std::env::var(POD.1).ok()?))
+}
+
+/// Refuses evictions of the pod that firedrill runs in.
+pub fn pod_refusal(leaving: &[&Value]) -> Option<String> {
+    let own = own_pod()?;
+    let hit = leaving.iter().any(|pod| super::evict::name(pod) == own);
+    hit.then(|| format!("firedrill's own pod {own} would be evicted; let it run on a node that the drill spares"))
+}
+
+/// Refuses nodes that are the way to the API server: the address that the cluster is called at, or control-plane nodes when it cannot be told.
+pub async fn node_refusal(cluster: &Cluster, nodes: &[Value], touched: &BTreeSet<&str>) -> Vec<String> {
+    let server = cluster.server().await;
+    let mut refusals = Vec::new();
+    for node in nodes.iter().filter(|node| touched.contains(text(node, "/metadata/name"))) {
+        let name = text(node, "/metadata/name");
+        let labels = node.pointer("/metadata/labels").and_then(Value::as_object);
+        if server.as_deref().is_some_and(|server| addresses(node).any(|address| address == server)) {
+            refusals.push(format!("node '{name}' is the address that cluster '{}' is called at: the undo would have to cross it", cluster.name()));
+        } else if labels.is_some_and(|labels| labels.contains_key("node-role.kubernetes.io/control-plane")) {
+            refusals.push(format!("node '{name}' is a control-plane node of cluster '{}': the undo needs its API server", cluster.name()));
+        }
+    }
+    refusals
+}
+
+fn addresses(node: &Value) -> impl Iterator<Item = &str> {
+    node.pointer("/status/addresses").and_then(Value::as_array).into_iter().flatten().map(|address| text(address, "/address"))
+}
