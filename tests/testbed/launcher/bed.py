@@ -1,0 +1,165 @@
+"""The whole testbed: a resolver and two clusters in one directory, watched until someone ends it."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import Failed
+from .build import program
+from .cluster import Cluster, answers, private
+from .process import STOPPING, Component, Ports, start_of, wait_for
+from .world import Wanted
+
+REGIONS = {"east": "us-east-1", "west": "us-west-2"}
+# Faults that an environment lets drills use.
+FAULTS = ("nodeCordon", "nodeDrain", "podKill", "workloadScale", "egressBlackhole", "dnsBlackhole", "serviceBlackhole")
+
+# What a cluster's CoreDNS forwards to, as a VPC's resolver: AWS names have addresses (of documentation, RFC 5737 and 3849), others do not exist.
+RESOLVER = """\
+. {
+    bind 127.0.0.1
+    template IN A amazonaws.com {
+        answer "{{ .Name }} 30 IN A 192.0.2.53"
+    }
+    template IN AAAA amazonaws.com {
+        answer "{{ .Name }} 30 IN AAAA 2001:db8::53"
+    }
+    template ANY ANY {
+        rcode NXDOMAIN
+    }
+}
+"""
+
+
+def share(total: int, parts: int) -> list:
+    """As even as it goes: the first ones get one more."""
+    return [total // parts + (number < total % parts) for number in range(parts)]
+
+
+class Bed:
+    def __init__(self, directory: Path, components: Path, names: list, nodes: int, pods: int, deployments: int, disruptions: str):
+        self.directory, self.program = directory, components
+        ports = Ports()
+        resolver = ports.take()
+        (directory / "Resolver").write_text(RESOLVER)
+        command = [program(components, "coredns"), f"-dns.port={resolver}", f"-conf={directory / 'Resolver'}"]
+        self.resolver, self.resolver_port = Component("resolver", "both", command, directory / "resolver.log"), resolver
+        self.clusters = [
+            Cluster(Wanted(name, REGIONS[name], nodes, pods, deployments, disruptions), directory, components, ports, resolver)
+            for name, nodes, pods in zip(names, share(nodes, len(names)), share(pods, len(names)))
+        ]
+
+    def components(self):
+        yield self.resolver
+        for cluster in self.clusters:
+            yield from cluster.components.values()
+
+    def start(self) -> None:
+        """Everything is there and ready when it returns. Processes are started here, in the main thread: the kernel ends them with it."""
+        self.resolver.start()
+        for cluster in self.clusters:
+            cluster.start("etcd", "kube-apiserver")
+        for cluster in self.clusters:
+            cluster.serving()
+        # Nodes and workloads before what looks after them: one look at everything instead of hundreds of events.
+        self._each(Cluster.furnish)
+        for cluster in self.clusters:
+            cluster.start("kube-controller-manager", "kube-scheduler", "kwok", "coredns")
+        self._each(Cluster.settled)
+        wait_for("an answer", 30, lambda: answers(self.resolver_port, "sts.amazonaws.com"), [self.resolver])
+        private(self.directory / "testbed.yaml", json.dumps(self._environment(), indent=2) + "\n")
+
+    def _each(self, do) -> None:
+        with ThreadPoolExecutor(len(self.clusters)) as pool:
+            list(pool.map(do, self.clusters))
+
+    def end(self) -> None:
+        """At once: nothing of it is kept."""
+        for component in self.components():
+            if component.running():
+                component.process.kill()
+        for component in self.components():
+            component.kill()
+
+    def _environment(self) -> dict:
+        # JSON is YAML.
+        clusters = [{"name": one.name, "uid": one.uid, "region": one.wanted.region, "connection": {"kubeconfigFile": one.kubeconfig.name}} for one in self.clusters]
+        spec = {"kubernetes": clusters, "allow": {"faults": FAULTS, "noDeadMan": True}, "network": {"allowPrivate": True}}
+        return {"apiVersion": "firedrill.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "testbed"}, "spec": spec}
+
+    def describe(self) -> dict:
+        return {
+            "directory": str(self.directory),
+            "environment": str(self.directory / "testbed.yaml"),
+            "kubectl": str(program(self.program, "kubectl")),
+            "clusters": [cluster.describe() for cluster in self.clusters],
+        }
+
+    def watch(self, orders) -> None:
+        """Carries out orders, a line each, until there are no more; `None` means that nobody gives any. A component that ends by itself ends it all."""
+        while True:
+            if orders is None:
+                time.sleep(1)
+            elif select.select([orders], [], [], 1)[0]:
+                line = orders.readline()
+                if not line:
+                    return
+                print(json.dumps(self._order(line.split())), flush=True)
+            for component in self.components():
+                if component.ended_by_itself():
+                    raise component.failed(f"ended by itself with status {component.process.returncode}")
+
+    def _order(self, words: list) -> dict:
+        try:
+            verb, of, name = words
+            cluster = next(one for one in self.clusters if one.name == of)
+            component = cluster.components[name]
+        except (ValueError, StopIteration, KeyError):
+            return {"error": "an order is `kill CLUSTER COMPONENT` or `start CLUSTER COMPONENT`"}
+        try:
+            if verb == "kill":
+                component.kill()
+            elif verb == "start" and not component.running():
+                component.start()
+                cluster.serving()
+            return {"done": " ".join(words)}
+        except Failed as failed:
+            return {"error": "\n".join([str(failed), *failed.below])}
+
+
+def new_directory(directory: Path) -> None:
+    """Only what the testbed made is ever removed: an existing directory is never taken over."""
+    try:
+        directory.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        raise Failed(f"{directory} exists already", f"end the testbed there: scripts/testbed down --directory {directory}") from None
+
+
+def run(directory: Path, components: Path, say, orders, **wanted) -> None:
+    """Starts a testbed, tells what it is by `say`, and ends it with all that belongs to it, whatever happens."""
+    def stop(*_):
+        STOPPING.set()
+        raise SystemExit(0)
+
+    new_directory(directory)
+    bed = None
+    try:
+        (directory / "launcher.json").write_text(json.dumps({"pid": os.getpid(), "started": start_of(os.getpid())}))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, stop)
+        bed = Bed(directory, components, **wanted)
+        bed.start()
+        (directory / "testbed.json").write_text(json.dumps(bed.describe(), indent=2) + "\n")
+        say(bed.describe())
+        bed.watch(orders)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        if bed is not None:
+            bed.end()
+        shutil.rmtree(directory, ignore_errors=True)
