@@ -82,6 +82,15 @@ impl Cluster {
         serde_json::from_str(&self.kubectl(&[arguments, &["-o", "json"]].concat())).unwrap()
     }
 
+    /// `kubectl create -f -`: an object without the annotation that `apply` leaves.
+    pub fn kubectl_create(&self, manifest: &str) {
+        let mut command = self.kubectl_command(&self.kubeconfig);
+        command.args(["create", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
+        succeeded(&["create"], child.wait_with_output().unwrap());
+    }
+
     /// `kubectl apply -f -` of YAML or JSON, several documents if need be; says what they are now.
     pub fn apply(&self, manifest: &str) -> Vec<Value> {
         let mut command = self.kubectl_command(&self.kubeconfig);

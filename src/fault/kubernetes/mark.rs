@@ -17,11 +17,12 @@ pub const RECORD: &str = "firedrill.dev/record";
 /// All of them.
 const ALL: [&str; 3] = [RUN, EXPIRES, RECORD];
 
-/// A record without what the target itself says: which object it is, and where.
+/// A record without how its cluster is reached.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Carried {
     version: u32,
+    target: TargetId,
     step: String,
     after: Vec<String>,
     kind: String,
@@ -37,6 +38,7 @@ struct Carried {
 pub fn annotations(record: &Record) -> [(&'static str, String); 3] {
     let carried = Carried {
         version: record.version,
+        target: record.target.clone(),
         step: record.step.clone(),
         after: record.after.clone(),
         kind: record.kind.clone(),
@@ -72,7 +74,8 @@ pub fn remove(record: &Record, object: &Value) -> Vec<Value> {
 
 /// Whether this record's mark is on the object.
 pub fn is_on(object: &Value, record: &Record) -> bool {
-    annotation(object, RUN) == Some(&record.run) && parse(object).is_some_and(|carried| carried.step == record.step)
+    let mine = |carried: Carried| carried.step == record.step && carried.target == record.target;
+    annotation(object, RUN) == Some(&record.run) && parse(object).is_some_and(mine)
 }
 
 /// Whether the object has no annotations at all: then the map must be made before something is added to it.
@@ -85,9 +88,13 @@ pub fn run(object: &Value) -> Option<&str> {
     annotation(object, RUN)
 }
 
-/// The record that an object's mark carries; `None`: it has none that this build can read.
+/// The record that the mark of the object `target` carries. `None`: it has none that this build can read, or a ghost, which was made for another object
+/// and copied by a template, a rollback or a restored backup.
 pub fn carried(object: &Value, target: TargetId, invert: Value) -> Option<Record> {
     let (run, carried) = (annotation(object, RUN)?, parse(object)?);
+    if carried.target != target {
+        return None;
+    }
     Some(Record {
         version: carried.version.max(RECORD_VERSION),
         run: run.to_owned(),

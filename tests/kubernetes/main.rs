@@ -1,0 +1,10 @@
+//! Kubernetes kinds on a real control plane: what each promises, what a whole drill leaves behind, and what the API server's own audit log says of it.
+
+#![allow(clippy::unwrap_used)]
+
+mod contract;
+mod ground;
+mod nodes;
+
+#[path = "../testbed/mod.rs"]
+mod testbed;
