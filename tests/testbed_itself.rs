@@ -1,4 +1,5 @@
 //! The testbed is what the Kubernetes tests take it for: a real control plane, twice, that starts whole and leaves nothing.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -7,6 +8,8 @@ use std::process::{Command, Stdio};
 mod testbed;
 
 use testbed::{Options, Testbed, eventually};
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/testbed");
 
 fn running(pid: u32) -> bool {
     // A zombie has ended: nobody has asked for its status yet.
@@ -195,7 +198,7 @@ fn nothing_is_left_when_it_is_dropped() {
 fn its_components_die_with_a_launcher_that_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let files = directory.path().join("bed");
-    let mut launcher = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/testbed"))
+    let mut launcher = Command::new(SCRIPT)
         .args(["run", "--cluster=east", "--nodes=3", "--pods=3", "--deployments=1", "--directory"])
         .arg(&files)
         .stdin(Stdio::piped())
@@ -225,7 +228,7 @@ fn a_component_that_fails_is_named_with_its_log_and_nothing_is_left() {
     for (name, target) in [("etcd", own.with_file_name("etcd")), ("kubectl", own.clone()), ("kube-apiserver", "/bin/false".into())] {
         std::os::unix::fs::symlink(target, assets.join(name)).unwrap();
     }
-    let output = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/testbed"))
+    let output = Command::new(SCRIPT)
         .args(["run", "--cluster=east", "--directory"])
         .arg(directory.path().join("bed"))
         .env("KUBEBUILDER_ASSETS", &assets)
@@ -235,4 +238,57 @@ fn a_component_that_fails_is_named_with_its_log_and_nothing_is_left() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("kube-apiserver of east ended with status 1"), "{said}");
     assert!(!directory.path().join("bed").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rust_client_trusts_the_certificate() {
+    let west = Testbed::shared().west();
+    let config = kube::config::Kubeconfig::read_from(&west.kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await.unwrap();
+    let nodes: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(kube::Client::try_from(config).unwrap());
+    assert_eq!(nodes.list(&kube::api::ListParams::default()).await.unwrap().items.len(), 6);
+}
+
+#[test]
+fn people_start_it_look_at_it_and_end_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = directory.path().join("bed");
+    let testbed = |arguments: &[&str]| {
+        let output = Command::new(SCRIPT).args(arguments).arg("--directory").arg(&files).stdin(Stdio::null()).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
+    };
+    let up = ["up", "--cluster=east", "--nodes=3", "--pods=3", "--deployments=1"];
+    assert_eq!(testbed(&["status"]).0, 1);
+    let (status, told) = testbed(&up);
+    assert_eq!(status, 0, "{told}");
+    let kubeconfig = files.join("east.kubeconfig");
+    for wanted in [format!("export KUBECONFIG={}", kubeconfig.display()), format!("scripts/testbed down --directory {}", files.display())] {
+        assert!(told.contains(&wanted), "{told}");
+    }
+    assert_eq!(testbed(&["status"]).0, 0);
+    let (status, told) = testbed(&up);
+    assert!(status == 1 && told.contains("runs in"), "a second one there is refused: {told}");
+    let kubectl = Testbed::shared().kubectl_program();
+    let nodes =
+        Command::new(&kubectl).args(["get", "nodes", "-o", "name"]).env("KUBECONFIG", &kubeconfig).env("HOME", directory.path()).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&nodes.stdout).lines().count(), 3, "{nodes:?}");
+    let reached =
+        || Command::new(&kubectl).args(["get", "--raw", "/readyz"]).env("KUBECONFIG", &kubeconfig).env("HOME", directory.path()).output().unwrap();
+    assert_eq!(testbed(&["kill", "east", "kube-apiserver"]).0, 0);
+    assert!(!reached().status.success());
+    assert_eq!(testbed(&["start", "east", "kube-apiserver"]).0, 0);
+    assert!(reached().status.success());
+    let (status, told) = testbed(&["kill", "east", "kubelet"]);
+    assert!(status == 1 && told.contains("components are etcd"), "{told}");
+    let pids = std::fs::read_to_string(files.join("testbed.json")).unwrap();
+    let pids: serde_json::Value = serde_json::from_str(&pids).unwrap();
+    let pids: Vec<u32> = pids["clusters"][0]["pids"].as_object().unwrap().values().map(|pid| pid.as_u64().unwrap() as u32).collect();
+    assert!(pids.len() == 6 && pids.iter().all(|pid| running(*pid)));
+    assert_eq!(testbed(&["down"]).0, 0);
+    assert!(!files.exists() && !pids.iter().any(|pid| running(*pid)));
+    assert_eq!(testbed(&["down"]), (0, "no testbed is running\n".to_owned()));
+    // What is not its own is left alone.
+    std::fs::create_dir(&files).unwrap();
+    assert_eq!((testbed(&["down"]).0, files.exists()), (1, true));
+    assert_eq!(testbed(&up).0, 1);
 }

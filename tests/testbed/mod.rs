@@ -2,7 +2,7 @@
 //!
 //! A test crate takes it in with `#[path = "testbed/mod.rs"] mod testbed;` (from a folder: `"../testbed/mod.rs"`). `scripts/testbed` starts and ends
 //! the processes; when the test's process dies, however it dies, they end too.
-#![allow(dead_code, unused_imports)] // each test binary uses its part
+#![allow(dead_code, unused_imports, clippy::unwrap_used)] // each test binary uses its part, and tests panic
 
 mod audit;
 mod cluster;

@@ -5,7 +5,8 @@ import os
 import select
 import shutil
 import signal
-import time
+import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,6 +35,9 @@ RESOLVER = """\
     }
 }
 """
+
+
+SOCKET = "orders.sock"
 
 
 def share(total: int, parts: int) -> list:
@@ -100,16 +104,15 @@ class Bed:
             "clusters": [cluster.describe() for cluster in self.clusters],
         }
 
+    def tell(self) -> None:
+        """Writes the description as it is now, for `status`."""
+        new = self.directory / "testbed.json.new"
+        new.write_text(json.dumps(self.describe(), indent=2) + "\n")
+        new.rename(self.directory / "testbed.json")
+
     def watch(self, orders) -> None:
-        """Carries out orders, a line each, until there are no more; `None` means that nobody gives any. A component that ends by itself ends it all."""
-        while True:
-            if orders is None:
-                time.sleep(1)
-            elif select.select([orders], [], [], 1)[0]:
-                line = orders.readline()
-                if not line:
-                    return
-                print(json.dumps(self._order(line.split())), flush=True)
+        """Carries out orders until there are no more (see `Lines`, `Socket`). A component that ends by itself ends it all."""
+        while orders.carry_out(lambda line: json.dumps(self._order(line.split()))):
             for component in self.components():
                 if component.ended_by_itself():
                     raise component.failed(f"ended by itself with status {component.process.returncode}")
@@ -120,16 +123,70 @@ class Bed:
             cluster = next(one for one in self.clusters if one.name == of)
             component = cluster.components[name]
         except (ValueError, StopIteration, KeyError):
-            return {"error": "an order is `kill CLUSTER COMPONENT` or `start CLUSTER COMPONENT`"}
+            return {"error": f"there is no such component; clusters are {', '.join(one.name for one in self.clusters)}; "
+                             f"components are {', '.join(self.clusters[0].components)}"}
         try:
             if verb == "kill":
                 component.kill()
             elif verb == "start" and not component.running():
                 component.start()
                 cluster.serving()
+            self.tell()
             return {"done": " ".join(words)}
         except Failed as failed:
             return {"error": "\n".join([str(failed), *failed.below])}
+
+
+class Lines:
+    """Orders on standard input, each answered by a line on standard output; the end of the input ends the testbed."""
+
+    def carry_out(self, answer) -> bool:
+        if select.select([sys.stdin], [], [], 1)[0]:
+            line = sys.stdin.readline()
+            if not line:
+                return False
+            print(answer(line), flush=True)
+        return True
+
+
+class Socket:
+    """Orders on a Unix socket, each on a connection of its own."""
+
+    def __init__(self, directory: Path):
+        # Bound from inside the directory: a socket's path may have no more than 107 bytes.
+        here = os.getcwd()
+        os.chdir(directory)
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.bind(SOCKET)
+        self.socket.listen()
+        os.chdir(here)
+
+    def carry_out(self, answer) -> bool:
+        if select.select([self.socket], [], [], 1)[0]:
+            connection, _ = self.socket.accept()
+            with connection, connection.makefile("rw") as stream:
+                connection.settimeout(5)
+                try:
+                    line = stream.readline()
+                    connection.settimeout(None)
+                    stream.write(answer(line) + "\n")
+                    stream.flush()
+                except OSError:
+                    pass  # Who gave the order is gone; it was carried out, or never came.
+        return True
+
+
+def order(directory: Path, words: list) -> None:
+    """Gives an order to the launcher of an `up`."""
+    os.chdir(directory)
+    with socket.socket(socket.AF_UNIX) as one:
+        one.connect(SOCKET)
+        with one.makefile("rw") as stream:
+            stream.write(" ".join(words) + "\n")
+            stream.flush()
+            answer = json.loads(stream.readline() or '{"error": "the testbed ended"}')
+    if "error" in answer:
+        raise Failed(*answer["error"].splitlines())
 
 
 def new_directory(directory: Path) -> None:
@@ -141,7 +198,8 @@ def new_directory(directory: Path) -> None:
 
 
 def run(directory: Path, components: Path, say, orders, **wanted) -> None:
-    """Starts a testbed, tells what it is by `say`, and ends it with all that belongs to it, whatever happens."""
+    """Starts a testbed, tells what it is by `say`, carries out orders (`Lines`, or `Socket` in the directory), and ends it with all that belongs to
+    it, whatever happens."""
     def stop(*_):
         STOPPING.set()
         raise SystemExit(0)
@@ -154,7 +212,8 @@ def run(directory: Path, components: Path, say, orders, **wanted) -> None:
             signal.signal(number, stop)
         bed = Bed(directory, components, **wanted)
         bed.start()
-        (directory / "testbed.json").write_text(json.dumps(bed.describe(), indent=2) + "\n")
+        orders = orders(directory) if orders is Socket else orders()
+        bed.tell()
         say(bed.describe())
         bed.watch(orders)
     finally:

@@ -26,6 +26,8 @@ TOOLS = {
 }
 # What KUBEBUILDER_ASSETS holds, by its convention.
 ASSETS = ("etcd", "kube-apiserver", "kubectl")
+# Components of other sources, half a gigabyte each, go when nobody has used them for this many seconds.
+UNUSED = 14 * 86400
 # Simulated kubelets: a node is Ready and a pod Running as soon as they are seen.
 STAGES = ("node/fast/node-initialize.yaml", "node/heartbeat-with-lease/node-heartbeat-with-lease.yaml", "pod/fast/pod-ready.yaml",
           "pod/fast/pod-complete.yaml", "pod/fast/pod-delete.yaml")
@@ -39,7 +41,7 @@ def cache() -> Path:
 
 def place() -> Path:
     """Where the components of these very sources are, or will be."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(repr((TOOLS, STAGES)).encode())
     for file in ["go.mod", "go.sum", *sorted(str(file.relative_to(SOURCE)) for file in SOURCE.glob("*/*.go"))]:
         digest.update(f"{file}\n".encode() + (SOURCE / file).read_bytes())
     return cache() / f"testbed-{digest.hexdigest()[:12]}"
@@ -49,6 +51,7 @@ def built() -> Path:
     """The directory of the components, or how to get them."""
     if not (place() / "bin").is_dir():
         raise Failed("the testbed is not built; build it once with", "scripts/testbed build")
+    os.utime(place())
     return place()
 
 
@@ -65,13 +68,16 @@ def build() -> Path:
     """Builds what is missing; returns at once when nothing is."""
     to = place()
     if (to / "bin").is_dir():
-        return to
+        return built()
     go()
     to.parent.mkdir(parents=True, exist_ok=True)
     with locked(to.parent / "testbed.lock"):
         if not (to / "bin").is_dir():
             compile_into(to)
-    return to
+            for old in to.parent.glob("testbed-" + "[0-9a-f]" * 12):
+                if time.time() - old.stat().st_mtime > UNUSED:
+                    shutil.rmtree(old, ignore_errors=True)
+    return built()
 
 
 def compile_into(to: Path) -> None:
