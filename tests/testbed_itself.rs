@@ -153,6 +153,11 @@ fn an_api_server_that_was_killed_comes_back_with_its_objects_and_tokens() {
     // Who it was told to be before, it is now: the token is still good.
     let known = east.kubectl_command(&user.kubeconfig).args(["auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"]).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&known.stdout), user.name, "{known:?}");
+    bed.freeze("east", "kube-apiserver");
+    let hangs = east.try_kubectl(&["get", "--raw", "/readyz", "--request-timeout=1s"]);
+    let said = String::from_utf8_lossy(&hangs.stderr);
+    assert!(said.contains("deadline exceeded") || said.contains("imeout"), "{said}");
+    bed.thaw("east", "kube-apiserver");
     // The controllers go on too.
     east.kubectl(&["-n", "kept", "scale", "deployment", "app", "--replicas=4"]);
     east.available("kept", "app");

@@ -133,6 +133,16 @@ impl Testbed {
         self.order(&format!("start {cluster} {component}"));
     }
 
+    /// Stops a component without ending it: connections stay, and calls hang.
+    pub fn freeze(&self, cluster: &str, component: &str) {
+        self.order(&format!("freeze {cluster} {component}"));
+    }
+
+    /// Lets a frozen component go on: it answers what was asked meanwhile.
+    pub fn thaw(&self, cluster: &str, component: &str) {
+        self.order(&format!("thaw {cluster} {component}"));
+    }
+
     /// Writes an environment file like [`Testbed::environment`] with other kubeconfigs for some clusters: what a [`User`] gives to firedrill.
     pub fn environment_as(&self, file: &Path, kubeconfigs: &[(&str, &Path)]) {
         let text = std::fs::read_to_string(&self.environment).unwrap();

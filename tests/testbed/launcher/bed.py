@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from . import Failed
@@ -80,7 +80,12 @@ class Bed:
 
     def _each(self, do) -> None:
         with ThreadPoolExecutor(len(self.clusters)) as pool:
-            list(pool.map(do, self.clusters))
+            done, _ = wait([pool.submit(do, cluster) for cluster in self.clusters], return_when=FIRST_EXCEPTION)
+            failed = next((one.exception() for one in done if one.exception()), None)
+            if failed:
+                # The other cluster need not get ready any more.
+                STOPPING.set()
+                raise failed
 
     def end(self) -> None:
         """At once: nothing of it is kept."""
@@ -128,6 +133,8 @@ class Bed:
         try:
             if verb == "kill":
                 component.kill()
+            elif verb in ("freeze", "thaw") and component.running():
+                component.process.send_signal(signal.SIGSTOP if verb == "freeze" else signal.SIGCONT)
             elif verb == "start" and not component.running():
                 component.start()
                 cluster.serving()

@@ -99,7 +99,7 @@ def compile_into(to: Path) -> None:
         started = time.monotonic()
         for number, (name, path) in enumerate(TOOLS.items(), 1):
             say(f"[{number}/{len(TOOLS)}] {name}, after {time.monotonic() - started:.0f} s")
-            command = ["go", "build", "-trimpath", "-mod=readonly", f"-ldflags={flags}", "-o", str(new / "bin" / name), path]
+            command = ["go", "build", "-trimpath", "-mod=readonly", "-buildvcs=false", f"-ldflags={flags}", "-o", str(new / "bin" / name), path]
             done = subprocess.run(command, cwd=SOURCE, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
             if done.returncode:
                 raise Failed(f"{name} does not build", *done.stderr.splitlines()[-20:])
@@ -120,7 +120,7 @@ def stages(file: Path) -> None:
 
 def go() -> None:
     """Go is there, and new enough; GOTOOLCHAIN may not fetch another one."""
-    os.environ["GOTOOLCHAIN"] = "local"
+    os.environ.update(GOTOOLCHAIN="local", GOWORK="off")
     wanted = re.search(r"^go (\S+)$", (SOURCE / "go.mod").read_text(), re.MULTILINE).group(1)
     hint = (f"install Go {wanted} or newer: https://go.dev/dl (Debian, where its version is new enough: apt-get install golang-go)",)
     if not shutil.which("go"):
