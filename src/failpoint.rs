@@ -2,6 +2,8 @@
 //!
 //! `FIREDRILL_FAILPOINT="name[#n]=action"`, several separated by `;`. The action happens at the n-th hit of that name in this process (the first when no
 //! number is given), once. Actions: `kill` (SIGKILL), `stop` (SIGSTOP), `term` (SIGTERM), `error`, `sleep(milliseconds)`.
+//!
+//! `FIREDRILL_FAILPOINT_TRACE=FILE` appends `name#n` for every hit, so that a test learns at which places a run can be killed.
 
 /// Every name that [`hit`] is called with, so that a test can go through all of them.
 ///
@@ -54,6 +56,7 @@ pub use active::hit;
 #[cfg(feature = "failpoints")]
 mod active {
     use std::collections::HashMap;
+    use std::io::Write;
     use std::sync::{LazyLock, Mutex, PoisonError};
     use std::time::Duration;
 
@@ -112,11 +115,13 @@ mod active {
         }
     });
 
+    static TRACE: LazyLock<Option<std::ffi::OsString>> = LazyLock::new(|| std::env::var_os("FIREDRILL_FAILPOINT_TRACE"));
+
     static HITS: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
 
     /// Does what `FIREDRILL_FAILPOINT` says for this name, if anything. `sleep` blocks the calling thread: the point is to be late, not to be polite.
     pub fn hit(name: &str) -> Result<(), Tripped> {
-        if POINTS.is_empty() {
+        if POINTS.is_empty() && TRACE.is_none() {
             return Ok(());
         }
         let count = {
@@ -125,6 +130,12 @@ mod active {
             *count += 1;
             *count
         };
+        if let Some(file) = TRACE.as_ref() {
+            let written = std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| writeln!(file, "{name}#{count}"));
+            if let Err(error) = written {
+                return Err(Tripped(format!("{name}: FIREDRILL_FAILPOINT_TRACE: {error}")));
+            }
+        }
         for point in POINTS.iter().filter(|point| point.name == name && point.hit == count) {
             match point.action {
                 Action::Signal(signal) => {

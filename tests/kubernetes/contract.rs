@@ -263,7 +263,7 @@ impl Case<'_> {
         }
         let theirs = self.subject.state(&self.on);
         self.ends(&records, Phase::Verified, &[Phase::Gone]).await?;
-        if self.ground.discovered(&records[0].run).await != [] {
+        if !self.ground.discovered(&records[0].run).await.is_empty() {
             return Err("something of the run is still found".to_owned());
         }
         // Companions of ours go, the new object stays.
@@ -278,7 +278,7 @@ impl Case<'_> {
         if !there {
             return Ok(Seen::Without);
         }
-        if self.ground.discovered(&records[0].run).await != [] {
+        if !self.ground.discovered(&records[0].run).await.is_empty() {
             return Err("a ghost is taken for a fault".to_owned());
         }
         Ok(Seen::Held)

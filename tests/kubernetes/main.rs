@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod drain;
 mod ground;
 mod nodes;
 

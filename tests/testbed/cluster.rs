@@ -126,15 +126,7 @@ impl Cluster {
             let wanted = &seen["spec"]["replicas"];
             let up_to_date = seen["status"]["observedGeneration"] == seen["metadata"]["generation"];
             let all = wanted == 0 || (&seen["status"]["availableReplicas"] == wanted && &seen["status"]["replicas"] == wanted);
-            let budgets = self.json(&[
-                "-n",
-                namespace,
-                "get",
-                "poddisruptionbudgets",
-                "--ignore-not-found",
-                "--field-selector",
-                &format!("metadata.name={deployment}"),
-            ]);
+            let budgets = self.json(&["-n", namespace, "get", "poddisruptionbudgets", "--field-selector", &format!("metadata.name={deployment}")]);
             let counted = budgets["items"].as_array().is_none_or(|list| list.iter().all(|one| one["status"]["currentHealthy"] == *wanted));
             if up_to_date && all && counted { Ok(()) } else { Err(format!("{namespace}/{deployment}: {}, {}", seen["status"], budgets["items"])) }
         });

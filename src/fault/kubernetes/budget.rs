@@ -28,8 +28,9 @@ pub fn selects(selector: Option<&Value>, labels: Option<&Value>) -> bool {
         })
 }
 
-/// Budgets that never allow an eviction refuse the step; those that allow none at the moment are warned of.
-pub fn examine(budgets: &[Value], leaving: &[&Value], examined: &mut Examined) {
+/// Budgets that never allow an eviction refuse the step, and without a `refuge` (a node that still takes pods) those that keep some; those that allow none
+/// at the moment are warned of.
+pub fn examine(budgets: &[Value], leaving: &[&Value], refuge: bool, examined: &mut Examined) {
     for budget in budgets {
         let namespace = text(budget, "/metadata/namespace");
         let covered = leaving.iter().filter(|pod| {
@@ -40,9 +41,14 @@ pub fn examine(budgets: &[Value], leaving: &[&Value], examined: &mut Examined) {
             continue;
         }
         let name = format!("{namespace}/{}", text(budget, "/metadata/name"));
+        let allowed = budget.pointer("/status/disruptionsAllowed").and_then(Value::as_u64).unwrap_or_default();
         if never(budget) {
             examined.refusals.push(format!("disruption budget {name} never allows an eviction, and {count} pod(s) to be evicted are under it"));
-        } else if budget.pointer("/status/disruptionsAllowed").and_then(Value::as_i64) == Some(0) {
+        } else if !refuge && allowed < count as u64 {
+            examined.refusals.push(format!(
+                "no node would be left for evicted pods, and disruption budget {name} lets only {allowed} of {count} go: the drain could never end"
+            ));
+        } else if allowed == 0 {
             examined.warnings.push(format!("disruption budget {name} allows no eviction at the moment; {count} pod(s) under it would wait"));
         }
     }
@@ -100,13 +106,15 @@ mod tests {
             spec["selector"] = json!({"matchLabels": {"app": "api"}});
             json!({"metadata": {"namespace": "shop", "name": "api"}, "spec": spec, "status": status})
         };
-        let look = |budgets: &[Value]| {
+        let look_with = |refuge: bool, budgets: &[Value]| {
             let mut examined = Examined::default();
-            examine(budgets, &[&pod], &mut examined);
+            examine(budgets, &[&pod, &pod], refuge, &mut examined);
             (examined.refusals.len(), examined.warnings.len())
         };
+        let look = |budgets: &[Value]| look_with(true, budgets);
         let roomy = budget(json!({"maxUnavailable": 1}), json!({"disruptionsAllowed": 1, "expectedPods": 4}));
         assert_eq!(look(std::slice::from_ref(&roomy)), (0, 0));
+        assert_eq!(look_with(false, std::slice::from_ref(&roomy)), (1, 0), "nowhere to go, and one of two may leave");
         assert_eq!(look(&[budget(json!({"maxUnavailable": 0}), json!({"disruptionsAllowed": 0}))]), (1, 0));
         assert_eq!(look(&[budget(json!({"minAvailable": "100%"}), json!({"disruptionsAllowed": 0}))]), (1, 0));
         assert_eq!(look(&[budget(json!({"minAvailable": 4}), json!({"disruptionsAllowed": 0, "expectedPods": 4}))]), (1, 0));

@@ -8,7 +8,7 @@ use super::evict::{self, Fate};
 use super::node::{self, Nodes};
 use super::place::{protected, text};
 use super::{budget, own};
-use crate::cluster::resource::{DISRUPTION_BUDGETS, PODS};
+use crate::cluster::resource::{DISRUPTION_BUDGETS, NODES, PODS};
 use crate::fault::definition::Places;
 use crate::fault::{Examined, KindError, Record};
 
@@ -62,7 +62,9 @@ async fn pods(nodes: &Nodes, places: &Places, touched: &BTreeSet<&str>, examined
         examined.warnings.push(format!("{local} pod(s) keep data in emptyDir volumes, which is lost with them"));
     }
     let budgets = nodes.cluster.list(DISRUPTION_BUDGETS, None, None, None).await?;
-    budget::examine(&budgets, &leaving, examined);
+    let others = nodes.cluster.list(NODES, None, None, None).await?;
+    let refuge = others.iter().any(|other| !touched.contains(text(other, "/metadata/name")) && !node::unschedulable(other));
+    budget::examine(&budgets, &leaving, refuge, examined);
     Ok(())
 }
 
