@@ -200,6 +200,15 @@ fn nothing_is_left_when_it_is_dropped() {
 }
 
 #[test]
+#[should_panic(expected = "kwok of east ended by itself with status -9")]
+fn a_component_that_ends_in_the_middle_of_a_test_is_named() {
+    let bed = Testbed::start(Options::ONE);
+    let pid = bed.east().pids["kwok"];
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+    eventually(|| if bed.directory.exists() { Err("it runs on".to_owned()) } else { Ok(()) });
+}
+
+#[test]
 fn its_components_die_with_a_launcher_that_is_killed() {
     let directory = tempfile::tempdir().unwrap();
     let files = directory.path().join("bed");

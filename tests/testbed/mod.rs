@@ -164,9 +164,9 @@ impl Testbed {
     fn order(&self, order: &str) {
         let mut launcher = self.launcher.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         let mut answer = String::new();
-        writeln!(launcher.orders.as_mut().unwrap(), "{order}").expect("the testbed is running");
-        launcher.answers.read_line(&mut answer).unwrap();
-        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("the testbed ended: {answer:?}"));
+        let given = writeln!(launcher.orders.as_mut().unwrap(), "{order}");
+        given.and_then(|()| launcher.answers.read_line(&mut answer)).expect("the testbed is running");
+        let answer: serde_json::Value = serde_json::from_str(&answer).expect("the testbed is running");
         assert_eq!(answer["done"], order, "{}", answer["error"].as_str().unwrap_or_default());
     }
 }
@@ -175,20 +175,26 @@ impl Drop for Testbed {
     fn drop(&mut self) {
         let launcher = self.launcher.get_mut().unwrap_or_else(|poisoned| poisoned.into_inner());
         launcher.orders = None;
-        let _ = launcher.process.wait();
+        let ended_well = launcher.process.wait().is_ok_and(|status| status.success());
+        if !ended_well {
+            // A component ended by itself, and took the others along: what the test complains of comes from that.
+            let said = launcher.process.stderr.take().and_then(|stream| std::io::read_to_string(stream).ok()).unwrap_or_default();
+            assert!(std::thread::panicking(), "the testbed ended before the test did:\n{said}");
+            eprintln!("the testbed ended before the test did:\n{said}");
+        }
     }
 }
 
-/// Waits until `done` says so, for a minute at most.
+/// Waits until `done` says so, for two minutes at most.
 ///
 /// # Panics
 /// With what `done` last found instead.
 pub fn eventually<T>(mut done: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         match done() {
             Ok(value) => return value,
-            Err(found) if Instant::now() > deadline => panic!("waited for a minute; {found}"),
+            Err(found) if Instant::now() > deadline => panic!("waited for two minutes; {found}"),
             Err(_) => std::thread::sleep(Duration::from_millis(100)),
         }
     }
