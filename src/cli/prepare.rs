@@ -8,7 +8,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Context;
-use super::environment::{OpenError, Opened};
+use super::environment::{OpenError, Opened, without_folders};
 use super::listing::command;
 use super::session::warn;
 use crate::clock::{Clock, Timestamp};
@@ -93,7 +93,7 @@ async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool
     for halt in &environment.halt_when {
         refusals.extend(halted(&clock, &halt.id, &halt.probe, halt.timeout.map(|t| *t), probes.as_ref(), &run).await);
     }
-    let environment_hash = hash(&sandbox::hash_basis(&opened.environment));
+    let environment_hash = hash(&without_folders(&sandbox::hash_basis(&opened.environment)));
     let setup = Setup {
         header: header(&run, &bound, &opened, now),
         started: started(&run, &drill, &bound, &opened, objectives, &plan, environment_hash),

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod api;
+pub mod connect;
 pub mod error;
 pub mod resource;
 
