@@ -175,6 +175,7 @@ impl Cluster {
 
     async fn may(&self, access: &Access) -> Result<bool, ApiError> {
         let (resource, subresource) = access.resource.split_once('/').unwrap_or((&access.resource, ""));
+        let access = access.as_asked();
         let attributes = json!({
             "verb": access.verb, "group": access.group, "resource": resource, "subresource": subresource,
             "namespace": access.namespace.as_deref().unwrap_or_default(), "name": access.name.as_deref().unwrap_or_default(),
