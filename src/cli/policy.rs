@@ -87,7 +87,8 @@ fn policy(context: &Context, args: &Policy) -> Result<String, Exit> {
         }
         let again = format!("policy {} --env {} --cluster {}", quoted(&args.drill.display().to_string()), quoted(&args.env), cluster.name);
         let bindings = if args.bind_to.is_empty() { " --bind-to User:NAME" } else { " --bind-to …" };
-        out.push_str(&format!("# Cluster {}: {}{bindings} | {} apply -f -\n", cluster.name, command(context, &again), kubectl(&cluster.connection)));
+        let line = format!("Cluster {}: {}{bindings} | {} apply -f -", cluster.name, command(context, &again), kubectl(&cluster.connection));
+        out.push_str(&format!("# {}\n", printable(&line)));
         body.push_str(&yaml(&roles, drill, &cluster.name, &args.bind_to));
     }
     if names.is_empty() {

@@ -133,11 +133,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("config");
         std::fs::write(&file, text).unwrap();
-        let connection = ClusterConnection {
-            kubeconfig_file: Some(file.display().to_string()),
-            context: context.map(str::to_owned),
-            in_cluster: None,
-        };
+        let connection =
+            ClusterConnection { kubeconfig_file: Some(file.display().to_string()), context: context.map(str::to_owned), in_cluster: None };
         let said = client(&connection).await.map(|_| ());
         said.map_err(|error| error.replace(&dir.path().display().to_string(), "DIR"))
     }

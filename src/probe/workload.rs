@@ -69,7 +69,10 @@ impl Workload {
         let number = |pointer: &str| found.pointer(pointer).and_then(Value::as_u64);
         let count = |pointer: &str| number(pointer).unwrap_or(0);
         if count("/status/observedGeneration") < count("/metadata/generation") {
-            return Reading::unknown(format!("the status of {} is of an older spec: its controller has not counted since the last change", self.at()));
+            return Reading::unknown(format!(
+                "the status of {} is of an older spec: its controller has not counted since the last change",
+                self.at()
+            ));
         }
         let (ready, wanted, what) = if self.resource == DAEMON_SETS {
             (count("/status/numberReady"), count("/status/desiredNumberScheduled"), "nodes")
@@ -103,7 +106,7 @@ impl Probe for Workload {
     }
 
     fn describe(&self) -> String {
-        format!("workload {} of {} ready {}", self.at(), self.cluster.name(), self.ready)
+        format!("workload {} of {} ready ≥ {}", self.at(), self.cluster.name(), self.ready)
     }
 
     fn needs(&self) -> Vec<Access> {
@@ -126,13 +129,8 @@ mod tests {
 
     fn reading(resource: Resource, object: Value) -> (Health, String) {
         let reference = Reference { name: "east".into(), uid: "u".into(), connection: ClusterConnection::default() };
-        let workload = Workload {
-            cluster: Arc::new(Cluster::new(reference)),
-            resource,
-            namespace: "shop".into(),
-            name: "api".into(),
-            ready: Percent(80.0),
-        };
+        let workload =
+            Workload { cluster: Arc::new(Cluster::new(reference)), resource, namespace: "shop".into(), name: "api".into(), ready: Percent(80.0) };
         let reading = workload.judge(&object);
         (reading.health, reading.detail.unwrap_or_default())
     }
@@ -173,9 +171,7 @@ mod tests {
 
     #[test]
     fn a_daemon_set_is_wanted_on_nodes() {
-        let set = |ready: u64| {
-            json!({"metadata": {"generation": 1}, "status": {"observedGeneration": 1, "desiredNumberScheduled": 5, "numberReady": ready}})
-        };
+        let set = |ready: u64| json!({"metadata": {"generation": 1}, "status": {"observedGeneration": 1, "desiredNumberScheduled": 5, "numberReady": ready}});
         assert_eq!(reading(DAEMON_SETS, set(4)).0, Health::Good);
         assert_eq!(reading(DAEMON_SETS, set(3)), (Health::Bad, "3 of 5 nodes ready (60%), 80% wanted".to_owned()));
     }
