@@ -1,13 +1,15 @@
 //! `--env FILE[#name]` or `--env sandbox[:variant]`: the environment that a command works in.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::drill::diagnostic::Diagnostic;
 use crate::drill::load::{self, Options};
-use crate::drill::spec::Environment;
+use crate::drill::spec::{Environment, EnvironmentSpec};
 use crate::sandbox::{self, Sandbox};
 
 /// Reads the environment of a flag: a file, or the sandbox's offline sample (nothing is started).
+///
+/// Files that it names beside itself have absolute paths afterwards: what is undone from another folder must find them.
 ///
 /// # Errors
 /// Every mistake of the file, or a variant that there is none of.
@@ -15,8 +17,32 @@ pub fn load_environment(text: &str, options: &Options) -> Result<Environment, Ve
     match sandbox::parse_env(text) {
         Some(Ok(variant)) => Ok(sandbox::sample_environment(variant)),
         Some(Err(error)) => Err(vec![Diagnostic::of_file("--env", error.to_string())]),
-        None => load::load_environment_with(text, options).map(|located| located.value),
+        None => {
+            let located = load::load_environment_with(text, options)?;
+            let folder = Path::new(&located.source.file).parent().unwrap_or(Path::new("")).to_path_buf();
+            let mut environment = located.value;
+            make_absolute(&mut environment.spec, &folder).map_err(|error| vec![Diagnostic::of_file(&located.source.file, error)])?;
+            Ok(environment)
+        }
     }
+}
+
+fn make_absolute(environment: &mut EnvironmentSpec, folder: &Path) -> Result<(), String> {
+    for file in environment.kubernetes.iter_mut().filter_map(|cluster| cluster.connection.kubeconfig_file.as_mut()) {
+        let path = std::path::absolute(folder.join(&*file)).map_err(|error| format!("the path of {file}: {error}"))?;
+        *file = path.into_os_string().into_string().map_err(|path| format!("the path {} is no text", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The environment without the folders of this machine, so that its hash is the same wherever its files lie.
+#[must_use]
+pub fn without_folders(environment: &Environment) -> Environment {
+    let mut environment = environment.clone();
+    for file in environment.spec.kubernetes.iter_mut().filter_map(|cluster| cluster.connection.kubeconfig_file.as_mut()) {
+        *file = Path::new(&*file).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    }
+    environment
 }
 
 /// An environment that is ready to be used: a file's, or that of a sandbox that was started for this command.
@@ -64,5 +90,46 @@ impl Opened {
             // Left behind at worst: a few files for temporary files.
             let _ = std::fs::remove_dir_all(dir);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "apiVersion: firedrill.dev/v1alpha1\nkind: Environment\nmetadata: {name: staging}\nspec:\n  kubernetes:\n    \
+        - {name: east, uid: 2f0c6f5e-0d0c-4b62-9d0e-6f3c1b7a9e11, region: us-east-1, connection: {kubeconfigFile: keys/east}}\n    \
+        - {name: west, uid: 91b7e0aa-52a4-4a35-8f0a-3f6a0f1f2c77, region: us-west-2, connection: {kubeconfigFile: /etc/keys/west}}\n";
+
+    fn files(environment: &Environment) -> Vec<String> {
+        environment.spec.kubernetes.iter().filter_map(|cluster| cluster.connection.kubeconfig_file.clone()).collect()
+    }
+
+    #[test]
+    fn a_kubeconfig_is_found_beside_the_environment_file_from_every_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("staging.yaml");
+        std::fs::write(&file, FILE).unwrap();
+        for name in [file.display().to_string(), format!("{}#staging", file.display())] {
+            let environment = load_environment(&name, &Options::default()).unwrap();
+            assert_eq!(files(&environment), [dir.path().join("keys/east").display().to_string(), "/etc/keys/west".to_owned()]);
+        }
+        // As named from a shell in another folder.
+        let mut environment = load_environment(&file.display().to_string(), &Options::default()).unwrap().spec;
+        environment.kubernetes[0].connection.kubeconfig_file = Some("keys/east".to_owned());
+        make_absolute(&mut environment, Path::new("envs")).unwrap();
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(environment.kubernetes[0].connection.kubeconfig_file, Some(here.join("envs/keys/east").display().to_string()));
+    }
+
+    #[test]
+    fn the_same_environment_in_two_folders_is_one_environment() {
+        let [one, two] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()].map(|dir| {
+            let file = dir.path().join("staging.yaml");
+            std::fs::write(&file, FILE).unwrap();
+            load_environment(&file.display().to_string(), &Options::default()).unwrap()
+        });
+        assert_ne!(one, two);
+        assert_eq!(without_folders(&one), without_folders(&two));
     }
 }

@@ -20,6 +20,7 @@ pub mod init;
 pub mod listing;
 pub mod people;
 pub mod plan;
+pub mod policy;
 pub mod prepare;
 pub mod report;
 pub mod resume;
@@ -51,6 +52,7 @@ pub enum Command {
     Init(init::Init),
     Validate(validate::Validate),
     Plan(plan::Plan),
+    Policy(policy::Policy),
     Run(run::Run),
     Resume(resume::Resume),
     Abort(abort::Abort),
@@ -120,6 +122,7 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Init(args) => init::run(&context, args).await,
         Command::Validate(args) => validate::run(&context, args).await,
         Command::Plan(args) => plan::run(&context, args).await,
+        Command::Policy(args) => policy::run(&context, args).await,
         Command::Run(args) => run::run(&context, args).await,
         Command::Resume(args) => resume::run(&context, args).await,
         Command::Abort(args) => abort::run(&context, args).await,

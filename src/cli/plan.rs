@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::prepare::{Prepared, exit_of, occupied_so_far, prepare};
 use super::session::say;
@@ -13,8 +13,13 @@ use crate::drill::diagnostic::printable;
 use crate::drill::text::DurationText;
 use crate::event::StepKind;
 use crate::exit::Exit;
-use crate::fault::Expiry;
+use crate::fault::{Expiry, Record};
 use crate::plan::PlannedStep;
+
+/// A step with more targets than this is told by its first ones.
+const FEW: usize = 8;
+/// So many of them are named.
+const NAMED: usize = 5;
 
 /// Show what a drill would touch, and every reason to refuse it; reads only
 ///
@@ -25,6 +30,7 @@ use crate::plan::PlannedStep;
 #[command(after_help = "\
 Examples:
   firedrill plan first-drill.yaml --env sandbox
+  firedrill plan drill.yaml --env staging.yaml --all
   firedrill plan drill.yaml --env staging.yaml --format json")]
 pub struct Plan {
     /// Drill file, or FILE#name
@@ -33,6 +39,10 @@ pub struct Plan {
     /// Where it would run: FILE, FILE#name, or sandbox[:variant]
     #[arg(long, value_name = "ENV")]
     pub env: String,
+
+    /// Name every target, however many there are
+    #[arg(long)]
+    pub all: bool,
 
     /// How the plan is told
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -47,7 +57,7 @@ pub async fn run(context: &Context, args: Plan) -> Exit {
     };
     prepared.refusals.extend(occupied_so_far(context, &prepared).await);
     say(&match args.format {
-        Format::Text => text(&prepared),
+        Format::Text => text(&prepared, args.all),
         Format::Json => as_json(&prepared),
     });
     let exit = exit_of(&prepared.refusals);
@@ -55,7 +65,7 @@ pub async fn run(context: &Context, args: Plan) -> Exit {
     exit
 }
 
-fn text(prepared: &Prepared) -> String {
+fn text(prepared: &Prepared, all: bool) -> String {
     let started = &prepared.setup.started;
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -69,7 +79,7 @@ fn text(prepared: &Prepared) -> String {
         DurationText(*started.undo_by)
     );
     for step in &prepared.setup.plan.steps {
-        step_text(&mut out, step);
+        step_text(&mut out, step, if all { usize::MAX } else { FEW });
     }
     let _ = writeln!(out, "\nobjectives");
     for objective in &started.objectives {
@@ -87,7 +97,7 @@ fn text(prepared: &Prepared) -> String {
     out
 }
 
-fn step_text(out: &mut String, step: &PlannedStep) {
+fn step_text(out: &mut String, step: &PlannedStep, most: usize) {
     let after = if step.after.is_empty() { String::new() } else { format!(" after {}", step.after.join(", ")) };
     let kind = match step.kind {
         StepKind::Fault => "fault ",
@@ -101,13 +111,37 @@ fn step_text(out: &mut String, step: &PlannedStep) {
     for line in &step.radius {
         let _ = writeln!(out, "  blast radius: {}", printable(line));
     }
-    for (record, by_hand) in step.records.iter().zip(&step.by_hand) {
-        let expiry = step.expiry.map_or("", Expiry::text);
-        let _ = writeln!(out, "  touches {} ({expiry})", record.target);
-        for command in &by_hand.undo {
-            let _ = writeln!(out, "    by hand, to undo: {command}");
+    let expiry = step.expiry.map_or("", Expiry::text);
+    if step.records.len() <= most {
+        for (record, by_hand) in step.records.iter().zip(&step.by_hand) {
+            let _ = writeln!(out, "  touches {} ({expiry})", printable(&named(record)));
+            for command in &by_hand.undo {
+                let _ = writeln!(out, "    by hand, to undo: {command}");
+            }
         }
+        return;
     }
+    let _ = writeln!(out, "  touches {} targets ({expiry})", step.records.len());
+    for record in &step.records[..NAMED] {
+        let _ = writeln!(out, "    {}", printable(&named(record)));
+    }
+    let _ = writeln!(out, "    … and {} more (--all names each, --format json too)", step.records.len() - NAMED);
+    // The same words for each: the first is the pattern.
+    for command in step.by_hand.first().into_iter().flat_map(|by_hand| &by_hand.undo) {
+        let _ = writeln!(out, "    by hand, to undo each; the first: {command}");
+    }
+}
+
+/// A target as people name it: in a cluster by the cluster's name, and without the uid that tells it from a later one of that name.
+fn named(record: &Record) -> String {
+    let cluster = record.invert.pointer("/cluster/name").and_then(Value::as_str);
+    let object = record.target.id.rsplit_once('/').filter(|(_, uid)| is_uid(uid)).map_or(record.target.id.as_str(), |(object, _)| object);
+    cluster.map_or_else(|| record.target.to_string(), |cluster| format!("{cluster}: {object}"))
+}
+
+fn is_uid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() })
 }
 
 fn as_json(prepared: &Prepared) -> String {

@@ -8,16 +8,17 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::Context;
-use super::environment::{OpenError, Opened};
+use super::environment::{OpenError, Opened, without_folders};
 use super::listing::command;
 use super::session::warn;
 use crate::clock::{Clock, Timestamp};
 use crate::drill::diagnostic::Diagnostic;
-use crate::drill::spec::Drill;
+use crate::drill::spec::{Drill, DrillSpec, EnvironmentSpec};
 use crate::drill::{bind, freeze, load};
 use crate::engine::runner::{GATE_TIMEOUT, Setup, objective_infos};
 use crate::event::{Health, ObjectiveInfo, RunStarted};
 use crate::exit::Exit;
+use crate::fault::KindError;
 use crate::fault::registry::Registry;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, RunHeader};
@@ -81,18 +82,18 @@ async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool
     let clock = Clock::system();
     let (spec, environment) = (&bound.spec, &opened.environment.spec);
     let kinds = Arc::new(Registry::new(environment));
-    let probes = Arc::new(Opener::new(environment, clock));
+    let probes = Arc::new(Opener::sharing(environment, clock, kinds.clusters()));
     let objectives = objective_infos(spec, probes.as_ref(), &run);
     let baseline = spec.baseline.map_or_else(|| default_baseline(&objectives), |length| *length);
     let now = clock.now();
     let mut plan = plan::resolve(&run, spec, environment, kinds.as_ref(), now.plus(baseline)).await;
     let mut refusals = std::mem::take(&mut plan.refusals);
     refusals.extend(freeze::active(&environment.freezes, now).map(|frozen| refusal(frozen.to_string())));
-    refusals.extend(unreadable_probes(&bound, &opened, probes.as_ref(), &run));
+    refusals.extend(unreadable_probes(&bound, &opened.environment.spec, probes.as_ref(), &run).await);
     for halt in &environment.halt_when {
         refusals.extend(halted(&clock, &halt.id, &halt.probe, halt.timeout.map(|t| *t), probes.as_ref(), &run).await);
     }
-    let environment_hash = hash(&sandbox::hash_basis(&opened.environment));
+    let environment_hash = hash(&without_folders(&sandbox::hash_basis(&opened.environment)));
     let setup = Setup {
         header: header(&run, &bound, &opened, now),
         started: started(&run, &drill, &bound, &opened, objectives, &plan, environment_hash),
@@ -116,14 +117,36 @@ pub fn refusal(reason: String) -> Refusal {
     Refusal { step: None, reason, unreachable: false }
 }
 
-/// Probes that this build cannot read, or that lead where no probe may go.
-fn unreadable_probes(drill: &Drill, opened: &Opened, probes: &Opener, run: &str) -> Vec<Refusal> {
-    let objectives = drill.spec.objectives.iter().map(|objective| (format!("objective '{}'", objective.id), &objective.probe));
-    let checks = drill.spec.steps.iter().filter_map(|step| Some((format!("step '{}'", step.id), &step.check.as_ref()?.probe)));
-    let region = drill.spec.region_healthy.iter().map(|gate| ("regionHealthy".to_owned(), &gate.probe));
-    let halts = opened.environment.spec.halt_when.iter().map(|halt| (format!("haltWhen '{}'", halt.id), &halt.probe));
-    let all = objectives.chain(checks).chain(region).chain(halts);
-    all.filter_map(|(whose, probe)| Some(refusal(format!("{whose}: {}", probes.open(probe, run).err()?)))).collect()
+/// Every probe of a drill and of its environment, and whose it is.
+pub fn all_probes<'a>(drill: &'a DrillSpec, environment: &'a EnvironmentSpec) -> impl Iterator<Item = (String, &'a ProbeSpec)> {
+    let objectives = drill.objectives.iter().map(|objective| (format!("objective '{}'", objective.id), &objective.probe));
+    let checks = drill.steps.iter().filter_map(|step| Some((format!("step '{}'", step.id), &step.check.as_ref()?.probe)));
+    let region = drill.region_healthy.iter().map(|gate| ("regionHealthy".to_owned(), &gate.probe));
+    let halts = environment.halt_when.iter().map(|halt| (format!("haltWhen '{}'", halt.id), &halt.probe));
+    objectives.chain(checks).chain(region).chain(halts)
+}
+
+/// Probes that this build cannot read, that lead where no probe may go, or that a cluster does not allow.
+async fn unreadable_probes(drill: &Drill, environment: &EnvironmentSpec, probes: &Opener, run: &str) -> Vec<Refusal> {
+    let mut refusals = Vec::new();
+    for (whose, probe) in all_probes(&drill.spec, environment) {
+        let missing = match probes.open(probe, run) {
+            Ok(probe) => probe.missing().await,
+            Err(error) => {
+                refusals.push(refusal(format!("{whose}: {error}")));
+                continue;
+            }
+        };
+        match missing {
+            Ok(missing) => refusals.extend(missing.iter().map(|access| refusal(format!("{whose}: permission missing: {access}")))),
+            Err(error) => {
+                let error = KindError::from(error);
+                let unreachable = matches!(error, KindError::Unreachable(_));
+                refusals.push(Refusal { unreachable, ..refusal(format!("{whose}: {error}")) });
+            }
+        }
+    }
+    refusals
 }
 
 /// A condition that is true, or cannot be read, refuses: nobody knows that it is safe to start.

@@ -87,7 +87,9 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
 
 /// The world of a recovery: no person is asked anything.
 pub fn world(clock: Clock, journal: Arc<dyn Journal>, environment: &EnvironmentSpec) -> World {
-    World { clock, journal, kinds: Arc::new(Registry::new(environment)), probes: Arc::new(Opener::new(environment, clock)), people: Arc::new(Nobody) }
+    let kinds = Registry::new(environment);
+    let probes = Opener::sharing(environment, clock, kinds.clusters());
+    World { clock, journal, kinds: Arc::new(kinds), probes: Arc::new(probes), people: Arc::new(Nobody) }
 }
 
 struct Nobody;

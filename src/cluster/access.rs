@@ -56,6 +56,16 @@ impl Access {
         self.name = Some(name.to_owned());
         self
     }
+
+    /// As the API server is asked for it, and as a role can grant it: creating, and what works on a collection, knows no name.
+    #[must_use]
+    pub fn as_asked(&self) -> Self {
+        let nameless = match self.verb.as_str() {
+            "create" => !self.resource.contains('/'),
+            verb => matches!(verb, "list" | "watch" | "deletecollection"),
+        };
+        Self { name: self.name.clone().filter(|_| !nameless), ..self.clone() }
+    }
 }
 
 impl std::fmt::Display for Access {

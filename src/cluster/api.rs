@@ -9,21 +9,16 @@ use futures::StreamExt;
 use hyper::http;
 use hyper::{Method, Request};
 use kube::Client;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 
-use super::Reference;
 use super::access::Access;
 use super::error::ApiError;
 use super::resource::{ACCESS_REVIEWS, At, NAMESPACES, PODS, Resource};
+use super::{Reference, connect};
 use crate::failpoint;
 
-/// Longest that connecting may take.
-const CONNECT: Duration = Duration::from_secs(3);
-/// Longest that an answer may take. The engine gives a call up sooner.
-const ANSWER: Duration = Duration::from_secs(15);
 /// So many objects a page: kubectl's own figure.
 const PAGE: usize = 500;
 /// The cluster's identity is read again after this long: a run may hold for an hour.
@@ -180,6 +175,7 @@ impl Cluster {
 
     async fn may(&self, access: &Access) -> Result<bool, ApiError> {
         let (resource, subresource) = access.resource.split_once('/').unwrap_or((&access.resource, ""));
+        let access = access.as_asked();
         let attributes = json!({
             "verb": access.verb, "group": access.group, "resource": resource, "subresource": subresource,
             "namespace": access.namespace.as_deref().unwrap_or_default(), "name": access.name.as_deref().unwrap_or_default(),
@@ -223,7 +219,7 @@ impl Cluster {
 
     /// Host of the API server as this process reaches it; none when the connection cannot be used.
     pub async fn server(&self) -> Option<String> {
-        let config = self.config().await.ok()?;
+        let config = connect::config(&self.reference.connection).await.ok()?;
         config.cluster_url.host().map(|host| host.trim_start_matches('[').trim_end_matches(']').to_owned())
     }
 
@@ -264,28 +260,7 @@ impl Cluster {
 
     async fn connected(&self) -> Result<&Client, ApiError> {
         let unusable = |why: String| ApiError::Config { cluster: self.name().to_owned(), why };
-        self.client
-            .get_or_try_init(|| async {
-                let mut config = self.config().await.map_err(unusable)?;
-                config.connect_timeout = Some(CONNECT);
-                config.read_timeout = Some(ANSWER);
-                config.reset_reader_on_write = true;
-                Client::try_from(config).map_err(|error| unusable(error.to_string()))
-            })
-            .await
-    }
-
-    async fn config(&self) -> Result<Config, String> {
-        let connection = &self.reference.connection;
-        if let Some(file) = &connection.kubeconfig_file {
-            let kubeconfig = Kubeconfig::read_from(file).map_err(|error| format!("{file}: {error}"))?;
-            return Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.map_err(|error| format!("{file}: {error}"));
-        }
-        if let Some(context) = &connection.context {
-            let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-            return Config::from_kubeconfig(&options).await.map_err(|error| format!("context '{context}': {error}"));
-        }
-        Config::incluster().map_err(|error| error.to_string())
+        self.client.get_or_try_init(|| async { connect::client(&self.reference.connection).await.map_err(unusable) }).await
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use kube::core::Status;
 
 use super::access::Access;
+use super::connect;
 
 /// Why a call failed. Each names its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -96,9 +97,12 @@ impl ApiError {
         let cluster = cluster.to_owned();
         match error {
             kube::Error::Api(status) => Self::answered(cluster, &status),
-            kube::Error::Auth(error) => Self::Config { cluster, why: chain(&error) },
-            error if never_sent(&error) => Self::Unreachable { cluster, why: chain(&error) },
-            error => Self::LostAnswer { cluster, why: chain(&error) },
+            kube::Error::Auth(error) => Self::Config { cluster, why: connect::credentials(&error) },
+            error => match cause(&error).and_then(connect::credentials_within) {
+                Some(found) => Self::Config { cluster, why: connect::credentials(found) },
+                None if never_sent(&error) => Self::Unreachable { cluster, why: chain(&error) },
+                None => Self::LostAnswer { cluster, why: chain(&error) },
+            },
         }
     }
 
@@ -127,12 +131,16 @@ impl ApiError {
     }
 }
 
-/// Whether the request cannot have reached the server.
-fn never_sent(error: &kube::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = match error {
+fn cause(error: &kube::Error) -> Option<&(dyn std::error::Error + 'static)> {
+    match error {
         kube::Error::Service(error) => Some(error.as_ref()),
         error => std::error::Error::source(error),
-    };
+    }
+}
+
+/// Whether the request cannot have reached the server.
+fn never_sent(error: &kube::Error) -> bool {
+    let mut source = cause(error);
     while let Some(error) = source {
         if error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {
             return true;
@@ -143,7 +151,7 @@ fn never_sent(error: &kube::Error) -> bool {
 }
 
 /// The last causes say what happened; the first only that something did.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut said: Vec<String> = Vec::new();
     let mut source = Some(error);
     while let Some(error) = source {

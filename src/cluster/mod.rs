@@ -2,7 +2,9 @@
 
 pub mod access;
 pub mod api;
+pub mod connect;
 pub mod error;
+pub mod rbac;
 pub mod resource;
 
 use std::collections::HashMap;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::definition::{Entry, Places};
 use super::params::{ActionSpec, FaultSpec};
 use super::{Kind, KindError, KindSource, Record};
+use crate::cluster::Clusters;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 
 /// The environment's places, ready to be opened.
@@ -18,6 +19,12 @@ impl Registry {
     #[must_use]
     pub fn new(environment: &EnvironmentSpec) -> Self {
         Self { places: Places { environment: environment.clone(), ..Places::default() } }
+    }
+
+    /// Connections to clusters, for whoever reads the same ones.
+    #[must_use]
+    pub fn clusters(&self) -> Clusters {
+        self.places.clusters.clone()
     }
 }
 

@@ -10,6 +10,9 @@ use crate::event::{Phase, PlanInfo, StepInfo, StepKind, TargetInfo};
 use crate::fault::params::FaultSpec;
 use crate::fault::{ByHand, Expiry, Kind, KindError, KindSource, RECORD_VERSION, Record};
 
+/// At most so many targets are named in one sentence.
+const NAMED: usize = 5;
+
 /// What a drill will touch.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
@@ -147,10 +150,27 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
         }
         Err(error) => refuse(&error),
     }
-    for record in planned.records.iter().filter(|record| record.phase == Phase::Noop) {
-        plan.warnings.push(format!("step '{}': {} is already in the fault state; it is left as it is", step.id, record.target));
-    }
+    plan.warnings.extend(noop_warnings(&planned));
     planned
+}
+
+fn noop_warnings(step: &PlannedStep) -> Vec<String> {
+    let noop: Vec<String> = step.records.iter().filter(|record| record.phase == Phase::Noop).map(|record| record.target.to_string()).collect();
+    if noop.len() > NAMED {
+        return vec![format!(
+            "step '{}': {} targets are already in the fault state; they are left as they are: {}",
+            step.id,
+            noop.len(),
+            some(&noop)
+        )];
+    }
+    noop.iter().map(|target| format!("step '{}': {target} is already in the fault state; it is left as it is", step.id)).collect()
+}
+
+/// The first few names of many.
+fn some(names: &[String]) -> String {
+    let named = names.iter().take(NAMED).cloned().collect::<Vec<_>>().join(", ");
+    if names.len() > NAMED { format!("{named} and {} more", names.len() - NAMED) } else { named }
 }
 
 async fn targets(run: &str, drill: &DrillSpec, step: &Step, kind: &dyn Kind, undo_by: Timestamp) -> Result<Vec<Record>, KindError> {
@@ -219,15 +239,20 @@ fn describe(step: &Step) -> (StepKind, String, String, Duration) {
 /// Two steps may not own the same target: the later one would record the earlier one's fault as its prior state.
 fn refuse_overlaps(plan: &mut Plan) {
     let mut owner = BTreeMap::new();
-    let mut refusals = Vec::new();
+    let mut shared: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     for step in &plan.steps {
         for record in &step.records {
-            if let Some(first) = owner.insert(record.target.clone(), step.id.clone()) {
-                let reason = format!("steps '{first}' and '{}' both change {}", step.id, record.target);
-                refusals.push(Refusal { step: Some(step.id.clone()), reason, unreachable: false });
+            if let Some(first) = owner.insert(&record.target, step.id.as_str()) {
+                shared.entry((first, &step.id)).or_default().push(record.target.to_string());
             }
         }
     }
+    let refusal = |((first, second), targets): ((&str, &str), Vec<String>)| {
+        let many = if targets.len() > NAMED { format!("{} targets: ", targets.len()) } else { String::new() };
+        let reason = format!("steps '{first}' and '{second}' both change {many}{}", some(&targets));
+        Refusal { step: Some(second.to_owned()), reason, unreachable: false }
+    };
+    let refusals: Vec<Refusal> = shared.into_iter().map(refusal).collect();
     plan.refusals.extend(refusals);
 }
 
@@ -319,5 +344,110 @@ impl Plan {
             limit: step.limit.into(),
         };
         self.steps.iter().map(info).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::drill::spec::Limits;
+    use crate::drill::text::Percent;
+    use crate::fault::TargetId;
+
+    /// A step with `touched` targets, `noop` of them already in the fault state.
+    fn step(id: &str, name: &str, from: usize, touched: usize, noop: usize, population: &[(&str, usize)]) -> PlannedStep {
+        let record = |index: usize| Record {
+            version: RECORD_VERSION,
+            run: "run".into(),
+            step: id.into(),
+            after: Vec::new(),
+            kind: name.into(),
+            action: false,
+            keep: false,
+            target: TargetId { place: "kubernetes/east".into(), id: format!("nodes/{index:03}") },
+            prior: Value::Null,
+            ours: Value::Null,
+            invert: Value::Null,
+            companions: Vec::new(),
+            undo_by: Timestamp(0),
+            phase: if index - from < noop { Phase::Noop } else { Phase::Planned },
+        };
+        PlannedStep {
+            id: id.into(),
+            kind: StepKind::Fault,
+            name: name.into(),
+            summary: String::new(),
+            after: Vec::new(),
+            limit: Duration::ZERO,
+            records: (from..from + touched).map(record).collect(),
+            expiry: None,
+            by_hand: Vec::new(),
+            radius: Vec::new(),
+            population: population.iter().map(|(place, of)| ((*place).to_owned(), *of)).collect(),
+        }
+    }
+
+    fn refused(steps: Vec<PlannedStep>, drill: Option<f64>, environment: Option<f64>) -> Vec<String> {
+        let limits = |percent: Option<f64>| percent.map(|percent| Limits { max_percent: Some(Percent(percent)), ..Limits::default() });
+        let drill = DrillSpec { limits: limits(drill), ..DrillSpec::default() };
+        let environment = EnvironmentSpec { limits: limits(environment), ..EnvironmentSpec::default() };
+        let mut plan = Plan { steps, ..Plan::default() };
+        refuse_blast_radius(&drill, &environment, &mut plan);
+        plan.refusals.into_iter().map(|refusal| refusal.reason).collect()
+    }
+
+    const BOTH: &[(&str, usize)] = &[("kubernetes/east", 30), ("kubernetes/west", 30)];
+
+    #[test]
+    fn a_limit_in_percent_is_a_share_of_all_places_together_and_may_be_reached() {
+        assert_eq!(refused(vec![step("a", "nodeDrain", 0, 30, 0, BOTH)], Some(50.0), None), Vec::<String>::new());
+        assert_eq!(
+            refused(vec![step("a", "nodeDrain", 0, 31, 0, BOTH)], Some(50.0), None),
+            ["would touch 31 of 60 targets (52 %) with nodeDrain; limits.maxPercent of the drill is 50%"]
+        );
+    }
+
+    #[test]
+    fn steps_of_one_kind_add_up_and_kinds_do_not() {
+        let steps = |other: &str| vec![step("a", "nodeDrain", 0, 20, 0, BOTH), step("b", other, 30, 20, 0, BOTH)];
+        assert_eq!(refused(steps("nodeDrain"), None, Some(50.0)).len(), 1);
+        assert!(refused(steps("nodeDrain"), None, Some(50.0))[0].contains("40 of 60 targets (67 %)"));
+        assert_eq!(refused(steps("nodeCordon"), None, Some(50.0)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_in_the_fault_state_already_is_not_counted() {
+        assert_eq!(refused(vec![step("a", "nodeDrain", 0, 31, 1, BOTH)], Some(50.0), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_kind_without_a_population_has_no_share() {
+        assert_eq!(refused(vec![step("a", "gatewayRefuse", 0, 9, 0, &[])], Some(1.0), None), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_stricter_of_drill_and_environment_holds() {
+        let both = refused(vec![step("a", "nodeDrain", 0, 31, 0, BOTH)], Some(60.0), Some(10.0));
+        assert_eq!(both, ["would touch 31 of 60 targets (52 %) with nodeDrain; limits.maxPercent of the environment is 10%"]);
+    }
+
+    #[test]
+    fn many_targets_of_two_steps_are_one_sentence() {
+        let mut plan = Plan { steps: vec![step("a", "nodeDrain", 0, 30, 0, BOTH), step("b", "nodeCordon", 10, 30, 0, BOTH)], ..Plan::default() };
+        refuse_overlaps(&mut plan);
+        let [refusal] = plan.refusals.as_slice() else { panic!("{:?}", plan.refusals) };
+        assert_eq!(refusal.step.as_deref(), Some("b"));
+        assert!(refusal.reason.starts_with("steps 'a' and 'b' both change 20 targets: kubernetes/east/nodes/010, "), "{}", refusal.reason);
+        assert!(refusal.reason.ends_with(" and 15 more"), "{}", refusal.reason);
+    }
+
+    #[test]
+    fn many_targets_in_the_fault_state_are_one_warning() {
+        assert_eq!(noop_warnings(&step("a", "nodeDrain", 0, 30, 0, BOTH)), Vec::<String>::new());
+        assert_eq!(noop_warnings(&step("a", "nodeDrain", 0, 30, 2, BOTH)).len(), 2);
+        let many = noop_warnings(&step("a", "nodeDrain", 0, 30, 20, BOTH));
+        assert!(many.len() == 1 && many[0].contains("20 targets are already in the fault state"), "{many:?}");
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::cluster::access::Access;
+use crate::cluster::error::ApiError;
 use crate::event::{CanarySample, Health};
 use crate::probe::params::ProbeSpec;
 
@@ -17,6 +19,7 @@ mod prometheus;
 mod status_page;
 mod tcp;
 pub mod watch;
+mod workload;
 
 /// What one reading said.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +63,16 @@ pub trait Probe: Send + Sync {
 
     /// Kind and address, for people.
     fn describe(&self) -> String;
+
+    /// What a cluster must allow, from the parameters alone: the plan checks it, and `firedrill policy` prints it.
+    fn needs(&self) -> Vec<Access> {
+        Vec::new()
+    }
+
+    /// Reads: those of [`Probe::needs`] that are not allowed.
+    async fn missing(&self) -> Result<Vec<Access>, ApiError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Opens probes: the environment's in production, an in-memory world's in the simulation.

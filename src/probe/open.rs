@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::params::ProbeSpec;
 use super::{Probe, ProbeSource, Reading};
 use crate::clock::Clock;
+use crate::cluster::Clusters;
 use crate::drill::spec::EnvironmentSpec;
 use crate::http::{Client, Failure, Rules};
 
-/// Opens probes against one environment: its sources, and its rules about addresses.
+/// Opens probes against one environment: its sources, its clusters, and its rules about addresses.
 pub struct Opener {
+    environment: EnvironmentSpec,
+    clusters: Clusters,
     client: Result<Client, String>,
     sources: BTreeMap<String, String>,
     clock: Clock,
@@ -23,10 +26,17 @@ impl Opener {
     /// An opener for an environment; probes take their time from `clock`.
     #[must_use]
     pub fn new(environment: &EnvironmentSpec, clock: Clock) -> Self {
+        Self::sharing(environment, clock, Clusters::default())
+    }
+
+    /// The same, on connections to clusters that others use too.
+    #[must_use]
+    pub fn sharing(environment: &EnvironmentSpec, clock: Clock, clusters: Clusters) -> Self {
         let allow_private = environment.network.as_ref().is_some_and(|network| network.allow_private);
         let sources = environment.prometheus.iter().map(|source| (source.name.clone(), source.url.clone())).collect();
         let rules = Rules { allow_private };
-        Self { client: Client::new(rules), sources, clock, rules, opened: AtomicU64::new(0) }
+        let environment = environment.clone();
+        Self { environment, clusters, client: Client::new(rules), sources, clock, rules, opened: AtomicU64::new(0) }
     }
 }
 
@@ -36,6 +46,10 @@ pub struct Opening<'a> {
     pub client: Client,
     /// The environment's rules about addresses.
     pub rules: Rules,
+    /// The environment.
+    pub environment: &'a EnvironmentSpec,
+    /// Connections to its clusters.
+    pub clusters: &'a Clusters,
     /// Prometheus sources of the environment: name and URL.
     pub sources: &'a BTreeMap<String, String>,
     /// Unique among all probes of all runs: tells one canary's numbers from another's.
@@ -55,6 +69,8 @@ impl ProbeSource for Opener {
         let opening = Opening {
             client: self.client.clone()?,
             rules: self.rules,
+            environment: &self.environment,
+            clusters: &self.clusters,
             sources: &self.sources,
             series: format!("{run}.{}", self.opened.fetch_add(1, Ordering::Relaxed) + 1),
             clock: self.clock,

@@ -257,8 +257,6 @@ pub struct StatusPageProbe {
     pub expect_json: Option<ExpectJson>,
 }
 
-impl Definition for WorkloadProbe {}
-
 impl Definition for AwsAlarmProbe {}
 
 impl Definition for Route53AnswerProbe {}

@@ -6,6 +6,8 @@ mod contract;
 mod drain;
 mod ground;
 mod nodes;
+mod policy;
+mod workload;
 
 #[path = "../testbed/mod.rs"]
 mod testbed;
