@@ -5,6 +5,7 @@
 mod contract;
 mod ground;
 mod nodes;
+mod scale;
 
 #[path = "../testbed/mod.rs"]
 mod testbed;
