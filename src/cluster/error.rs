@@ -121,11 +121,11 @@ impl ApiError {
         }
     }
 
-    /// The same, naming the permission that was missing.
+    /// The same, naming the permission that was missing. Quotas and admission answer 403 too: what those say stays.
     #[must_use]
     pub fn naming(self, access: &Access) -> Self {
         match self {
-            Self::Denied { cluster, .. } => Self::Denied { cluster, what: format!("permission missing: {access}") },
+            Self::Denied { cluster, what } if what.contains(" cannot ") => Self::Denied { cluster, what: format!("permission missing: {access}") },
             other => other,
         }
     }

@@ -13,7 +13,8 @@ pub use crate::fault::gateway::refuse::GatewayRefuse;
 pub use crate::fault::gateway::reset::GatewayReset;
 pub use crate::fault::kubernetes::node_cordon::NodeCordon;
 pub use crate::fault::kubernetes::node_drain::NodeDrain;
-pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, PodKill, ServiceBlackhole, WorkloadScale};
+pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, PodKill, ServiceBlackhole};
+pub use crate::fault::kubernetes::workload_scale::WorkloadScale;
 pub use crate::fault::sandbox::edge_shift::EdgeShift;
 
 choice! {

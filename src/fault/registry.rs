@@ -45,7 +45,9 @@ impl KindSource for Registry {
     }
 
     fn everywhere(&self) -> Vec<Arc<dyn Kind>> {
-        FaultSpec::KINDS.iter().chain(ActionSpec::KINDS).flat_map(|kind| (kind.everywhere)(&self.places)).collect()
+        // A kind that is a fault and an action leaves one sort of mark: it is searched for once.
+        let only_actions = ActionSpec::KINDS.iter().filter(|kind| !FaultSpec::NAMES.contains(&kind.name));
+        FaultSpec::KINDS.iter().chain(only_actions).flat_map(|kind| (kind.everywhere)(&self.places)).collect()
     }
 }
 

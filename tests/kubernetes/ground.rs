@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use firedrill::clock::{Clock, Timestamp};
+use firedrill::cluster::access::Access;
 use firedrill::drill::load::{Options, load_environment_with};
 use firedrill::drill::spec::{DrillSpec, EnvironmentSpec};
 use firedrill::engine::control::{Control, Controlled};
@@ -14,7 +15,7 @@ use firedrill::engine::undo::Undo;
 use firedrill::engine::{Answer, People, World};
 use firedrill::event::Phase;
 use firedrill::fault::registry::Registry;
-use firedrill::fault::{Kind, KindError, KindSource, Progress, Record};
+use firedrill::fault::{Bite, Kind, KindError, KindSource, Progress, Record};
 use firedrill::journal::sqlite::Sqlite;
 use firedrill::journal::{Journal, RunHeader};
 use firedrill::plan::{self, Plan};
@@ -22,7 +23,7 @@ use firedrill::probe::open::Opener;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use super::testbed::Testbed;
+use super::testbed::{Testbed, User};
 
 /// An environment, a journal, and what the engine needs of both.
 pub struct Ground {
@@ -49,6 +50,19 @@ impl Ground {
             let file = cluster.connection.kubeconfig_file.take().unwrap();
             cluster.connection.kubeconfig_file = Some(bed.directory.join(file).display().to_string());
         }
+        Self::of(environment)
+    }
+
+    /// As a user of one cluster, with what the test gave it.
+    pub fn as_user(bed: &Testbed, cluster: &str, user: &User) -> Self {
+        let mut environment = Self::new(bed).environment;
+        let its = environment.kubernetes.iter_mut().find(|one| one.name == cluster).unwrap();
+        its.connection.kubeconfig_file = Some(user.kubeconfig.display().to_string());
+        Self::of(environment)
+    }
+
+    /// In an environment that a test has changed.
+    pub fn of(environment: EnvironmentSpec) -> Self {
         let state = tempfile::tempdir().unwrap();
         let (kinds, journal) = (Arc::new(Registry::new(&environment)), Arc::new(Sqlite::open(state.path()).unwrap()));
         Self { environment, kinds, journal, _state: state }
@@ -142,6 +156,15 @@ impl Ground {
         ended.iter().map(|record| (record.phase, details.remove(&record.target.to_string()).unwrap_or_default())).collect()
     }
 
+    /// Waits until a target is seen to bite, for half a minute at most.
+    pub async fn bites(&self, step: &Value, record: &Record) {
+        let (kind, end) = (self.kind(step), tokio::time::Instant::now() + Duration::from_secs(30));
+        while let Bite::Unproven { why } = kind.bite(record).await {
+            assert!(tokio::time::Instant::now() < end, "{why}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// What sweep finds of a run, by the marks alone.
     pub async fn discovered(&self, run: &str) -> Vec<Record> {
         let mut found = Vec::new();
@@ -155,4 +178,19 @@ impl Ground {
 /// A run id of its own for each case: a ULID, as the product makes them.
 pub fn run_id() -> String {
     ulid::Ulid::generate().to_string()
+}
+
+/// Roles that allow exactly this, as documents: what `firedrill policy` would print.
+pub fn roles(allowed: &[Access], name: &str) -> String {
+    let role = |(number, access): (usize, &Access)| {
+        let names: Vec<&String> = access.name.iter().collect();
+        let rule = json!({"apiGroups": [access.group], "resources": [access.resource], "verbs": [access.verb], "resourceNames": names});
+        let kind = if access.namespace.is_some() { "Role" } else { "ClusterRole" };
+        let mut metadata = json!({"name": format!("{name}-{number}")});
+        if let Some(namespace) = &access.namespace {
+            metadata["namespace"] = json!(namespace);
+        }
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": kind, "metadata": metadata, "rules": [rule]}).to_string()
+    };
+    allowed.iter().enumerate().map(role).collect::<Vec<_>>().join("\n---\n")
 }

@@ -8,6 +8,7 @@ mod ground;
 mod nodes;
 mod policy;
 mod workload;
+mod scale;
 
 #[path = "../testbed/mod.rs"]
 mod testbed;

@@ -36,6 +36,11 @@ struct Carried {
 
 /// The annotations of a record's mark.
 pub fn annotations(record: &Record) -> [(&'static str, String); 3] {
+    [(RUN, record.run.clone()), (EXPIRES, record.undo_by.to_string()), (RECORD, packed(record))]
+}
+
+/// What a mark carries of a record, as text: all but the run and how its cluster is reached.
+pub fn packed(record: &Record) -> String {
     let carried = Carried {
         version: record.version,
         target: record.target.clone(),
@@ -49,8 +54,7 @@ pub fn annotations(record: &Record) -> [(&'static str, String); 3] {
         companions: record.companions.clone(),
         undo_by: record.undo_by,
     };
-    let carried = serde_json::to_string(&carried).unwrap_or_default();
-    [(RUN, record.run.clone()), (EXPIRES, record.undo_by.to_string()), (RECORD, carried)]
+    serde_json::to_string(&carried).unwrap_or_default()
 }
 
 /// Patch operations that mark an object which no run has marked. `bare`: it has no annotations at all.
@@ -91,10 +95,12 @@ pub fn run(object: &Value) -> Option<&str> {
 /// The record that the mark of the object `target` carries. `None`: it has none that this build can read, or a ghost, which was made for another object
 /// and copied by a template, a rollback or a restored backup.
 pub fn carried(object: &Value, target: TargetId, invert: Value) -> Option<Record> {
-    let (run, carried) = (annotation(object, RUN)?, parse(object)?);
-    if carried.target != target {
-        return None;
-    }
+    unpacked(annotation(object, RUN)?, annotation(object, RECORD)?, invert).filter(|record| record.target == target)
+}
+
+/// The record that [`packed`] was made of.
+pub fn unpacked(run: &str, packed: &str, invert: Value) -> Option<Record> {
+    let carried: Carried = serde_json::from_str(packed).ok()?;
     Some(Record {
         version: carried.version.max(RECORD_VERSION),
         run: run.to_owned(),
@@ -103,7 +109,7 @@ pub fn carried(object: &Value, target: TargetId, invert: Value) -> Option<Record
         kind: carried.kind,
         action: carried.action,
         keep: carried.keep,
-        target,
+        target: carried.target,
         prior: carried.prior,
         ours: carried.ours,
         invert,

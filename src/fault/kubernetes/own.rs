@@ -17,9 +17,12 @@ fn own_pod() -> Option<String> {
 
 /// Refuses evictions of the pod that firedrill runs in.
 pub fn pod_refusal(leaving: &[&Value]) -> Option<String> {
-    let own = own_pod()?;
-    let hit = leaving.iter().any(|pod| super::evict::name(pod) == own);
-    hit.then(|| format!("firedrill's own pod {own} would be evicted; let it run on a node that the drill spares"))
+    among(leaving).map(|own| format!("firedrill's own pod {own} would be evicted; let it run on a node that the drill spares"))
+}
+
+/// The pod that firedrill runs in, as `namespace/name`, when it is one of these.
+pub fn among(pods: &[&Value]) -> Option<String> {
+    own_pod().filter(|own| pods.iter().any(|pod| super::evict::name(pod) == *own))
 }
 
 /// Refuses nodes that are the way to the API server: the address that the cluster is called at, or control-plane nodes when it cannot be told.

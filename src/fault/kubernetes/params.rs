@@ -70,31 +70,6 @@ pub struct PodKill {
     pub seed: Option<u64>,
 }
 
-/// A workload gets another number of replicas: as a fault (fewer) or as an action (more on the surviving side).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct WorkloadScale {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// The workload's namespace.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "kubernetes-name"))]
-    pub namespace: String,
-    /// Name of a Deployment; or `statefulSet`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub deployment: Option<String>,
-    /// Name of a StatefulSet; or `deployment`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub stateful_set: Option<String>,
-    /// How many replicas.
-    #[schemars(range(max = 10000))]
-    pub replicas: u32,
-}
-
 /// Pods cannot reach the given addresses: everything else stays open.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -177,8 +152,6 @@ pub struct ServiceBlackhole {
 }
 
 impl Definition for PodKill {}
-
-impl Definition for WorkloadScale {}
 
 impl Definition for EgressBlackhole {
     fn limit() -> Duration {
