@@ -279,7 +279,7 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub halt_when: Vec<HaltWhen>,
-    /// Which addresses probes may read.
+    /// Which addresses probes may read, and which are AWS's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// How many other people approve a run (operator).
@@ -464,13 +464,17 @@ pub struct HaltWhen {
     pub timeout: Option<DurationText>,
 }
 
-/// Which addresses probes may read.
+/// Which addresses probes may read, and which are AWS's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// Loopback and private addresses too. Link-local and metadata addresses never.
+    /// Probes may read loopback and private addresses too. Link-local and metadata addresses never.
     #[serde(default)]
     pub allow_private: bool,
+    /// AWS's address ranges (`ip-ranges.json`), relative to the environment file: what egressBlackhole's `services` are looked up in. Never fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub aws_address_ranges: Option<String>,
 }
 
 /// *When*: a drill in an environment.

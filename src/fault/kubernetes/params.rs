@@ -95,36 +95,6 @@ pub struct WorkloadScale {
     pub replicas: u32,
 }
 
-/// Pods cannot reach the given addresses: everything else stays open.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct EgressBlackhole {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// The pods' namespace.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "kubernetes-name"))]
-    pub namespace: String,
-    /// Which pods.
-    pub pods: PodSelector,
-    /// Addresses that vanish, in CIDR form; or `services`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500), inner(length(max = 64)))]
-    #[schemars(extend("format" = "cidr"))]
-    pub cidrs: Vec<String>,
-    /// AWS services whose published addresses vanish, by their names in AWS's address-range file (`S3`, `DYNAMODB`); or `cidrs`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 64)))]
-    pub services: Vec<String>,
-    /// Region of `services`. Default: the drill's `failedRegion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[schemars(extend("format" = "aws-region"))]
-    pub region: Option<String>,
-}
-
 /// The cluster's DNS answers wrongly for service × region names; every pod of the cluster is touched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -179,12 +149,6 @@ pub struct ServiceBlackhole {
 impl Definition for PodKill {}
 
 impl Definition for WorkloadScale {}
-
-impl Definition for EgressBlackhole {
-    fn limit() -> Duration {
-        Duration::from_mins(2)
-    }
-}
 
 impl Definition for DnsBlackhole {
     fn limit() -> Duration {
