@@ -4,6 +4,7 @@
 
 mod contract;
 mod drain;
+mod egress;
 mod ground;
 mod nodes;
 mod policy;
