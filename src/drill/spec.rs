@@ -337,6 +337,11 @@ pub struct Cluster {
     pub region: String,
     /// How it is reached.
     pub connection: ClusterConnection,
+    /// Address and port of the cluster's DNS as firedrill reaches it: how dnsBlackhole is seen to bite. Default: the address of the Service
+    /// kube-system/kube-dns, which is often reached from inside the cluster only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), extend("format" = "socket-address"))]
+    pub dns: Option<String>,
 }
 
 /// How a cluster is reached: exactly one field.

@@ -4,6 +4,7 @@
 
 mod contract;
 mod drain;
+mod dns;
 mod egress;
 mod ground;
 mod nodes;

@@ -2,6 +2,10 @@
 
 pub mod address_ranges;
 pub mod budget;
+pub mod corefile;
+pub mod dns_blackhole;
+pub mod dns_examine;
+pub mod dns_zones;
 pub mod egress_blackhole;
 pub mod egress_examine;
 pub mod egress_policy;

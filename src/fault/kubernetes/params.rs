@@ -95,40 +95,6 @@ pub struct WorkloadScale {
     pub replicas: u32,
 }
 
-/// The cluster's DNS answers wrongly for service × region names; every pod of the cluster is touched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DnsBlackhole {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    pub services: Vec<String>,
-    /// Default: the drill's `failedRegion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[schemars(extend("format" = "aws-region"))]
-    pub region: Option<String>,
-    /// What is answered.
-    pub answer: ClusterDnsAnswer,
-}
-
-/// What a cluster's DNS answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ClusterDnsAnswer {
-    /// The name exists and has no address: what dynamodb.us-east-1 answered on 20 October 2025.
-    #[serde(rename = "NODATA")]
-    NoData,
-    /// The name does not exist.
-    #[serde(rename = "NXDOMAIN")]
-    NxDomain,
-    /// The server failed.
-    #[serde(rename = "SERVFAIL")]
-    ServFail,
-}
-
 /// A Service selects nothing: its selector is swapped for a run-unique one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -149,12 +115,6 @@ pub struct ServiceBlackhole {
 impl Definition for PodKill {}
 
 impl Definition for WorkloadScale {}
-
-impl Definition for DnsBlackhole {
-    fn limit() -> Duration {
-        Duration::from_mins(3)
-    }
-}
 
 impl Definition for ServiceBlackhole {
     fn limit() -> Duration {
