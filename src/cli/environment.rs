@@ -27,8 +27,14 @@ pub fn load_environment(text: &str, options: &Options) -> Result<Environment, Ve
     }
 }
 
+/// Every file that an environment names.
+fn files(environment: &mut EnvironmentSpec) -> impl Iterator<Item = &mut String> {
+    let kubeconfigs = environment.kubernetes.iter_mut().filter_map(|cluster| cluster.connection.kubeconfig_file.as_mut());
+    kubeconfigs.chain(environment.network.as_mut().and_then(|network| network.aws_address_ranges.as_mut()))
+}
+
 fn make_absolute(environment: &mut EnvironmentSpec, folder: &Path) -> Result<(), String> {
-    for file in environment.kubernetes.iter_mut().filter_map(|cluster| cluster.connection.kubeconfig_file.as_mut()) {
+    for file in files(environment) {
         let path = std::path::absolute(folder.join(&*file)).map_err(|error| format!("the path of {file}: {error}"))?;
         *file = path.into_os_string().into_string().map_err(|path| format!("the path {} is no text", path.display()))?;
     }
@@ -39,7 +45,7 @@ fn make_absolute(environment: &mut EnvironmentSpec, folder: &Path) -> Result<(),
 #[must_use]
 pub fn without_folders(environment: &Environment) -> Environment {
     let mut environment = environment.clone();
-    for file in environment.spec.kubernetes.iter_mut().filter_map(|cluster| cluster.connection.kubeconfig_file.as_mut()) {
+    for file in files(&mut environment.spec) {
         *file = Path::new(&*file).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     }
     environment

@@ -139,7 +139,17 @@ impl Cluster {
 
     /// Writes: deletes the object if it is still the one with this uid; that it is gone already is success, that it is another is a conflict.
     pub async fn delete(&self, at: &At<'_>, uid: &str) -> Result<(), ApiError> {
-        let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}});
+        self.delete_if(at, json!({"uid": uid})).await
+    }
+
+    /// Writes: as [`Cluster::delete`], and only if nobody has changed the object since it was read.
+    pub async fn delete_unchanged(&self, at: &At<'_>, object: &Value) -> Result<(), ApiError> {
+        let of = |pointer: &str| object.pointer(pointer).cloned().unwrap_or_default();
+        self.delete_if(at, json!({"uid": of("/metadata/uid"), "resourceVersion": of("/metadata/resourceVersion")})).await
+    }
+
+    async fn delete_if(&self, at: &At<'_>, preconditions: Value) -> Result<(), ApiError> {
+        let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions});
         match self.write(Write::Delete, || request(Method::DELETE, &at.path(), Some(&body), None)).await {
             Ok(_) | Err(ApiError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.naming(&self.access("delete", at.resource, at.namespace).named(at.name))),

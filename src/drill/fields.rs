@@ -170,6 +170,7 @@ fn formatted(format: &str) -> String {
         "json-pointer" => "JSON pointer".to_owned(),
         "cidr" => "address range".to_owned(),
         "ip-address" => "IP address".to_owned(),
+        "socket-address" => "address and port".to_owned(),
         "dns-name" => "DNS name".to_owned(),
         "http-method" => "HTTP method".to_owned(),
         "http-header" => "HTTP headers".to_owned(),

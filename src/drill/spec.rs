@@ -279,7 +279,7 @@ pub struct EnvironmentSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub halt_when: Vec<HaltWhen>,
-    /// Which addresses probes may read.
+    /// Which addresses probes may read, and which are AWS's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
     /// How many other people approve a run (operator).
@@ -337,6 +337,11 @@ pub struct Cluster {
     pub region: String,
     /// How it is reached.
     pub connection: ClusterConnection,
+    /// Address and port of the cluster's DNS as firedrill reaches it: how dnsBlackhole is seen to bite. Default: the address of the Service
+    /// kube-system/kube-dns, which is often reached from inside the cluster only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), extend("format" = "socket-address"))]
+    pub dns: Option<String>,
 }
 
 /// How a cluster is reached: exactly one field.
@@ -464,13 +469,17 @@ pub struct HaltWhen {
     pub timeout: Option<DurationText>,
 }
 
-/// Which addresses probes may read.
+/// Which addresses probes may read, and which are AWS's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Network {
-    /// Loopback and private addresses too. Link-local and metadata addresses never.
+    /// Probes may read loopback and private addresses too. Link-local and metadata addresses never.
     #[serde(default)]
     pub allow_private: bool,
+    /// AWS's address ranges (`ip-ranges.json`), relative to the environment file: what egressBlackhole's `services` are looked up in. Never fetched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub aws_address_ranges: Option<String>,
 }
 
 /// *When*: a drill in an environment.

@@ -11,9 +11,11 @@ pub use crate::fault::gateway::latency::GatewayLatency;
 pub use crate::fault::gateway::params::GatewayDns;
 pub use crate::fault::gateway::refuse::GatewayRefuse;
 pub use crate::fault::gateway::reset::GatewayReset;
+pub use crate::fault::kubernetes::dns_blackhole::DnsBlackhole;
+pub use crate::fault::kubernetes::egress_blackhole::EgressBlackhole;
 pub use crate::fault::kubernetes::node_cordon::NodeCordon;
 pub use crate::fault::kubernetes::node_drain::NodeDrain;
-pub use crate::fault::kubernetes::params::{DnsBlackhole, EgressBlackhole, PodKill, ServiceBlackhole};
+pub use crate::fault::kubernetes::params::{PodKill, ServiceBlackhole};
 pub use crate::fault::kubernetes::workload_scale::WorkloadScale;
 pub use crate::fault::sandbox::edge_shift::EdgeShift;
 

@@ -15,6 +15,7 @@ use url::Url;
 
 mod address;
 pub mod connect;
+pub mod dns;
 mod resolve;
 
 pub use address::{Refusal, Rules};

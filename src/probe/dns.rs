@@ -17,9 +17,7 @@ use super::{Probe, Reading};
 use crate::drill::about::{About, Permissions};
 use crate::drill::text;
 use crate::http::connect::{first_of, none_of};
-use crate::http::{Client, Failure, excerpt};
-
-mod exchange;
+use crate::http::{Client, Failure, dns, excerpt};
 
 /// Where DNS servers listen (RFC 1035, 4.2).
 const PORT: u16 = 53;
@@ -95,7 +93,7 @@ impl Dns {
             Server::System(servers) => (servers().map_err(Failure::Instrument)?, false),
         };
         let attempt = |server| async move {
-            match exchange::ask(server, &self.name, self.kind).await {
+            match dns::ask(server, &self.name, self.kind).await {
                 // As the C library does: a resolver that could not find out leaves the question to the next one.
                 Ok(told) if !final_errors && !is_answer(&told) => Err((server, Ok(told))),
                 Ok(told) => Ok((server, told)),

@@ -48,7 +48,7 @@ pub(super) fn describe(variant: Variant, addresses: &Addresses) -> Environment {
             endpoints,
             allow: Allow { faults: gateway_faults(), no_dead_man: false },
             limits: Some(Limits { max_targets: Some(10), max_percent: None, max_regions: Some(1) }),
-            network: Some(Network { allow_private: true }),
+            network: Some(Network { allow_private: true, ..Network::default() }),
             ..EnvironmentSpec::default()
         },
     }

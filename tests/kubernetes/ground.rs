@@ -68,6 +68,23 @@ impl Ground {
         Self { environment, kinds, journal, _state: state }
     }
 
+    /// The same with AWS's address ranges of a file.
+    pub fn with_ranges(self, file: &str) -> Self {
+        self.changed(|environment| environment.network.get_or_insert_default().aws_address_ranges = Some(file.to_owned()))
+    }
+
+    /// The same with a protected namespace.
+    pub fn protecting(self, namespace: &str) -> Self {
+        self.changed(|environment| environment.protect.get_or_insert_default().namespaces.push(namespace.to_owned()))
+    }
+
+    /// The same in an environment that says something else.
+    pub fn changed(mut self, change: impl FnOnce(&mut EnvironmentSpec)) -> Self {
+        change(&mut self.environment);
+        self.kinds = Arc::new(Registry::new(&self.environment));
+        self
+    }
+
     /// Resolves a drill of one step, `{"fault": …}` or `{"action": …}`.
     pub async fn plan(&self, run: &str, step: &Value) -> Plan {
         let mut step = step.clone();

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod contract;
+mod dns;
 mod drain;
+mod egress;
 mod ground;
 mod nodes;
 mod policy;
-mod workload;
 mod scale;
+mod workload;
 
 #[path = "../testbed/mod.rs"]
 mod testbed;

@@ -109,7 +109,7 @@ fn redirect(status: u16, to: &str) -> Response<Body> {
 
 fn opener(allow_private: bool, prometheus: &str) -> Opener {
     let prometheus = vec![PrometheusRef { name: "main".to_owned(), url: prometheus.to_owned() }];
-    let environment = EnvironmentSpec { network: Some(Network { allow_private }), prometheus, ..Default::default() };
+    let environment = EnvironmentSpec { network: Some(Network { allow_private, ..Network::default() }), prometheus, ..Default::default() };
     Opener::new(&environment, Clock::system())
 }
 

@@ -118,6 +118,7 @@ pub fn text_of_format(format: &str, text: &str) -> Result<(), String> {
         "time-zone" => zone::parse(text).map(drop),
         "ip-address" if text.parse::<std::net::IpAddr>().is_err() => bad("an IP address"),
         "ip-address" => Ok(()),
+        "socket-address" if text.parse::<std::net::SocketAddr>().is_err() => bad("an address with a port, such as 10.96.0.10:53 or [fd00::a]:53"),
         "dns-name" if !dns_name(text) => bad("a DNS name"),
         "cidr" => match text.parse::<ipnet::IpNet>() {
             Ok(net) if net.prefix_len() == 0 => Err(format!("'{text}' matches every address; name those that should vanish")),

@@ -1,7 +1,15 @@
 //! Faults made through a cluster's API: cordons, drains, evictions, scales, network policies, DNS.
 
+pub mod address_ranges;
 pub mod budget;
 pub mod companion;
+pub mod corefile;
+pub mod dns_blackhole;
+pub mod dns_examine;
+pub mod dns_zones;
+pub mod egress_blackhole;
+pub mod egress_examine;
+pub mod egress_policy;
 pub mod evict;
 pub mod mark;
 pub mod node;

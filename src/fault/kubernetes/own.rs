@@ -1,6 +1,7 @@
 //! Whether firedrill itself, or its way to the API server, is inside the blast radius: then it could not undo what it did.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use serde_json::Value;
 
@@ -15,14 +16,22 @@ fn own_pod() -> Option<String> {
     Some(format!("{}/{}", std::env::var(POD.0).ok()?, std::env::var(POD.1).ok()?))
 }
 
+/// The pod that firedrill runs in, as `namespace/name`, when it is one of these.
+pub fn among(pods: &[&Value]) -> Option<String> {
+    own_pod().filter(|own| pods.iter().any(|pod| super::evict::name(pod) == *own))
+}
+
 /// Refuses evictions of the pod that firedrill runs in.
 pub fn pod_refusal(leaving: &[&Value]) -> Option<String> {
     among(leaving).map(|own| format!("firedrill's own pod {own} would be evicted; let it run on a node that the drill spares"))
 }
 
-/// The pod that firedrill runs in, as `namespace/name`, when it is one of these.
-pub fn among(pods: &[&Value]) -> Option<String> {
-    own_pod().filter(|own| pods.iter().any(|pod| super::evict::name(pod) == *own))
+/// The addresses that the cluster is called at; none when they cannot be told.
+pub async fn server_addresses(cluster: &Cluster) -> Vec<IpAddr> {
+    let Some(host) = cluster.server().await else { return Vec::new() };
+    // The port only makes it an address for the resolver.
+    let found = tokio::net::lookup_host((host.as_str(), 443)).await;
+    found.map(|all| all.map(|address| address.ip()).collect()).unwrap_or_default()
 }
 
 /// Refuses nodes that are the way to the API server: the address that the cluster is called at, or control-plane nodes when it cannot be told.

@@ -70,70 +70,6 @@ pub struct PodKill {
     pub seed: Option<u64>,
 }
 
-/// Pods cannot reach the given addresses: everything else stays open.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct EgressBlackhole {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// The pods' namespace.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "kubernetes-name"))]
-    pub namespace: String,
-    /// Which pods.
-    pub pods: PodSelector,
-    /// Addresses that vanish, in CIDR form; or `services`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 500), inner(length(max = 64)))]
-    #[schemars(extend("format" = "cidr"))]
-    pub cidrs: Vec<String>,
-    /// AWS services whose published addresses vanish, by their names in AWS's address-range file (`S3`, `DYNAMODB`); or `cidrs`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 32), inner(length(max = 64)))]
-    pub services: Vec<String>,
-    /// Region of `services`. Default: the drill's `failedRegion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[schemars(extend("format" = "aws-region"))]
-    pub region: Option<String>,
-}
-
-/// The cluster's DNS answers wrongly for service × region names; every pod of the cluster is touched.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DnsBlackhole {
-    /// A cluster of the environment.
-    #[schemars(length(max = 63))]
-    #[schemars(extend("format" = "cluster-name"))]
-    pub cluster: String,
-    /// AWS service names as in endpoints (`dynamodb`, `sts`), or `"*"` for all.
-    #[schemars(length(min = 1, max = 64), inner(length(max = 64)))]
-    pub services: Vec<String>,
-    /// Default: the drill's `failedRegion`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 32))]
-    #[schemars(extend("format" = "aws-region"))]
-    pub region: Option<String>,
-    /// What is answered.
-    pub answer: ClusterDnsAnswer,
-}
-
-/// What a cluster's DNS answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ClusterDnsAnswer {
-    /// The name exists and has no address: what dynamodb.us-east-1 answered on 20 October 2025.
-    #[serde(rename = "NODATA")]
-    NoData,
-    /// The name does not exist.
-    #[serde(rename = "NXDOMAIN")]
-    NxDomain,
-    /// The server failed.
-    #[serde(rename = "SERVFAIL")]
-    ServFail,
-}
-
 /// A Service selects nothing: its selector is swapped for a run-unique one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -152,18 +88,6 @@ pub struct ServiceBlackhole {
 }
 
 impl Definition for PodKill {}
-
-impl Definition for EgressBlackhole {
-    fn limit() -> Duration {
-        Duration::from_mins(2)
-    }
-}
-
-impl Definition for DnsBlackhole {
-    fn limit() -> Duration {
-        Duration::from_mins(3)
-    }
-}
 
 impl Definition for ServiceBlackhole {
     fn limit() -> Duration {

@@ -97,7 +97,8 @@ class Bed:
 
     def _environment(self) -> dict:
         # JSON is YAML.
-        clusters = [{"name": one.name, "uid": one.uid, "region": one.wanted.region, "connection": {"kubeconfigFile": one.kubeconfig.name}} for one in self.clusters]
+        clusters = [{"name": one.name, "uid": one.uid, "region": one.wanted.region, "connection": {"kubeconfigFile": one.kubeconfig.name},
+                     "dns": f"127.0.0.1:{one.dns}"} for one in self.clusters]
         spec = {"kubernetes": clusters, "allow": {"faults": FAULTS, "noDeadMan": True}, "network": {"allowPrivate": True}}
         return {"apiVersion": "firedrill.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "testbed"}, "spec": spec}
 

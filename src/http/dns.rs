@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::time::timeout;
 
-use crate::http::Failure;
-use crate::http::connect::tcp;
+use super::Failure;
+use super::connect::tcp;
 
 /// How long the first datagram is waited for before the question is sent again; twice as long each time after.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -20,7 +20,7 @@ const LARGEST_DATAGRAM: usize = 4096;
 const TRUNCATED: u8 = 0x02;
 
 /// Asks, and gives what the server says to this question. The caller bounds the time; the address has been checked by the caller.
-pub(super) async fn ask(server: SocketAddr, name: &Name, kind: RecordType) -> Result<Message, Failure> {
+pub async fn ask(server: SocketAddr, name: &Name, kind: RecordType) -> Result<Message, Failure> {
     // With an id that cannot be guessed, from a port that cannot be guessed: RFC 5452.
     let mut question = Message::query();
     question.metadata.recursion_desired = true;
