@@ -2,6 +2,7 @@
 //!
 //! It is a binary behind a feature and not a cargo bench or example: those would build every dependency of the tests in release mode.
 
+mod cordon;
 mod load;
 mod origin;
 mod samples;
@@ -61,6 +62,18 @@ enum Tool {
         #[arg(long)]
         connections: usize,
     },
+    /// Patch every node of a cluster with a plain kube client
+    Cordon {
+        /// The cluster
+        #[arg(long)]
+        kubeconfig: PathBuf,
+        /// Patches in flight
+        #[arg(long)]
+        at_once: usize,
+        /// Uncordon instead
+        #[arg(long)]
+        undo: bool,
+    },
     /// A finished run with this many samples, in a new state directory
     Journal {
         /// State directory; the folder above it must exist
@@ -98,6 +111,7 @@ fn main() -> ExitCode {
             Tool::Connects { through, connections, millis } => load::connects(&through, connections, Duration::from_millis(millis)).await,
             Tool::Download { through, bytes } => load::download(&through, bytes).await,
             Tool::Idle { through, connections } => load::idle(&through, connections).await,
+            Tool::Cordon { kubeconfig, at_once, undo } => cordon::all(kubeconfig, at_once, !undo).await,
             Tool::Journal { dir, samples, objectives } => samples::fill(&dir, samples, objectives).await,
         }
     });

@@ -1,8 +1,8 @@
 //! The event log of a run: numbers each event, makes it durable, hands it to the sinks.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 use crate::clock::{Clock, Timestamp};
 use crate::event::{EVENT_VERSION, Event, RunEvent};
@@ -19,11 +19,15 @@ pub struct EventLog {
     journal: Arc<dyn Journal>,
     sinks: mpsc::UnboundedSender<RunEvent>,
     inner: Arc<Mutex<Inner>>,
+    /// Held while events are written: what is told meanwhile goes into the next write together.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
 struct Inner {
     next: u64,
+    /// Everything before this number is durable.
+    written: u64,
     unwritten: Vec<RunEvent>,
     all: Vec<RunEvent>,
     failed: Option<JournalError>,
@@ -33,8 +37,9 @@ impl EventLog {
     /// A log whose next event has number `past.len()`; `past` is what the journal already holds (resume).
     #[must_use]
     pub fn new(run: &str, clock: Clock, journal: Arc<dyn Journal>, sinks: mpsc::UnboundedSender<RunEvent>, past: Vec<RunEvent>) -> Self {
-        let inner = Inner { next: past.len() as u64, all: past, ..Inner::default() };
-        Self { run: run.to_owned(), clock, journal, sinks, inner: Arc::new(Mutex::new(inner)) }
+        let next = past.len() as u64;
+        let inner = Inner { next, written: next, all: past, ..Inner::default() };
+        Self { run: run.to_owned(), clock, journal, sinks, inner: Arc::new(Mutex::new(inner)), writing: Arc::default() }
     }
 
     /// Appends an event that happened now, durably.
@@ -45,43 +50,64 @@ impl EventLog {
     /// Appends an event that happened at `at`. Samples wait for the next batch; everything else is durable on return, or the failure is kept for
     /// [`EventLog::failure`]: an undo never stops for its story.
     pub async fn emit_at(&self, at: Timestamp, body: Event) {
-        let mut inner = self.inner.lock().await;
-        let patient = matches!(body, Event::Sample(_)) && inner.unwritten.len() + 1 < BATCH;
-        let event = RunEvent { v: EVENT_VERSION, seq: inner.next, at, body };
-        inner.next += 1;
-        // A closed channel means that every sink is gone; the journal still has the story.
-        let _ = self.sinks.send(event.clone());
-        inner.unwritten.push(event.clone());
-        inner.all.push(event);
-        if !patient {
-            self.write(&mut inner).await;
-        }
+        let number = {
+            let mut inner = self.lock();
+            let patient = matches!(body, Event::Sample(_)) && inner.unwritten.len() + 1 < BATCH;
+            let event = RunEvent { v: EVENT_VERSION, seq: inner.next, at, body };
+            let number = inner.next;
+            inner.next += 1;
+            // A closed channel means that every sink is gone; the journal still has the story.
+            let _ = self.sinks.send(event.clone());
+            inner.unwritten.push(event.clone());
+            inner.all.push(event);
+            if patient {
+                return;
+            }
+            number
+        };
+        self.write(number + 1).await;
     }
 
     /// Makes everything so far durable.
     pub async fn flush(&self) {
-        let mut inner = self.inner.lock().await;
-        self.write(&mut inner).await;
+        let next = self.lock().next;
+        self.write(next).await;
     }
 
     /// The journal's first failure to take an event.
     pub async fn failure(&self) -> Option<JournalError> {
-        self.inner.lock().await.failed.clone()
+        self.lock().failed.clone()
     }
 
     /// The whole stream so far.
     pub async fn all(&self) -> Vec<RunEvent> {
-        self.inner.lock().await.all.clone()
+        self.lock().all.clone()
     }
 
-    async fn write(&self, inner: &mut Inner) {
-        if inner.unwritten.is_empty() {
-            return;
-        }
-        match self.journal.append(&self.run, &inner.unwritten).await {
-            Ok(()) => inner.unwritten.clear(),
+    /// Makes every event before `number` durable, and with them what others have told meanwhile.
+    async fn write(&self, number: u64) {
+        let _turn = self.writing.lock().await;
+        let unwritten = {
+            let inner = self.lock();
+            if inner.written >= number || inner.unwritten.is_empty() {
+                return;
+            }
+            inner.unwritten.clone()
+        };
+        let appended = self.journal.append(&self.run, &unwritten).await;
+        let mut inner = self.lock();
+        match appended {
+            Ok(()) => {
+                inner.unwritten.drain(..unwritten.len());
+                inner.written += unwritten.len() as u64;
+            }
             // Kept for the next try: the numbers stay without gaps.
             Err(error) => inner.failed = inner.failed.take().or(Some(error)),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while the lock was held cannot leave the stream half-written: every use is one step.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

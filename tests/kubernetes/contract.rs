@@ -356,6 +356,39 @@ async fn every_kind_keeps_the_contract_on_a_real_api_server() {
     assert!(missing.is_empty(), "kinds without a contract: {missing:?}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_cannot_be_undone_while_the_api_server_is_dead_is_undone_when_it_is_back() {
+    let bed = Testbed::start(Options { nodes: 12, pods: 12, deployments: 4, max_unavailable: "100%", ..Options::ONE });
+    let ground = Ground::new(&bed);
+    let (subjects, cluster) = (subjects(), bed.east());
+    let nodes = cluster.kubectl(&["get", "nodes", "-o", "name"]);
+    let mut injected = Vec::new();
+    for (subject, node) in subjects.iter().zip(nodes.lines()) {
+        let on = On { cluster, namespace: format!("dead-{}", subject.kind().to_lowercase()), node: node.trim_start_matches("node/").to_owned() };
+        let case = Case { ground: &ground, subject: subject.as_ref(), on };
+        case.subject.make(&case.on);
+        let before = case.subject.state(&case.on);
+        let (_, records) = case.injected().await.unwrap_or_else(|why| panic!("{}: {why}", subject.kind()));
+        injected.push((case, before, records));
+    }
+    bed.kill_apiserver("east");
+    let undone = injected.iter().map(|(case, _, records)| async {
+        let ended = case.ends(records, Phase::Verified, &[Phase::Reverted]).await;
+        ended.map_err(|why| format!("{}: {why}", case.subject.kind()))
+    });
+    let back = async {
+        // The first attempts have failed by now.
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        tokio::task::block_in_place(|| bed.start_apiserver("east"));
+    };
+    let (undone, ()) = futures::future::join(futures::future::join_all(undone), back).await;
+    let failed: Vec<String> = undone.into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    for (case, before, _) in &injected {
+        case.same(before).unwrap_or_else(|why| panic!("{}: {why}", case.subject.kind()));
+    }
+}
+
 /// Kinds that work on a cluster and that this build runs.
 fn kinds_of_clusters() -> Vec<&'static str> {
     use firedrill::fault::params::{ActionSpec, FaultSpec};

@@ -6,6 +6,7 @@ mod contract;
 mod dns;
 mod drain;
 mod egress;
+mod evacuate;
 mod ground;
 mod nodes;
 mod policy;

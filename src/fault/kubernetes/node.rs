@@ -1,6 +1,6 @@
 //! What cordons and drains share: the nodes that a step names, `spec.unschedulable` as the field that is owned, and its undo.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Value, json};
@@ -24,12 +24,14 @@ pub struct Nodes {
     pub cluster: Arc<Cluster>,
     /// What was read of each by [`Nodes::resolve`], by name: planning a thousand nodes takes one listing.
     read: Mutex<HashMap<String, Value>>,
+    /// Targets that the last reading found without our mark: tidying those takes no further reading.
+    bare: Mutex<HashSet<TargetId>>,
 }
 
 impl Nodes {
     /// The nodes of a cluster.
     pub fn of(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, read: Mutex::default() }
+        Self { cluster, read: Mutex::default(), bare: Mutex::default() }
     }
 
     /// What a cordon needs.
@@ -111,6 +113,13 @@ impl Nodes {
             Ok(None) => return Observed::Absent,
             Err(error) => return Observed::Unreadable { error: error.to_string() },
         };
+        let mut bare = self.bare.lock().unwrap_or_else(PoisonError::into_inner);
+        if mark::is_on(&node, record) {
+            bare.remove(&record.target)
+        } else {
+            bare.insert(record.target.clone())
+        };
+        drop(bare);
         match (unschedulable(&node), mark::run(&node)) {
             (false, _) => Observed::Prior,
             (true, Some(run)) if run != record.run => Observed::Other { current: json!({"unschedulable": true, "run": run}) },
@@ -129,6 +138,9 @@ impl Nodes {
 
     /// Writes: takes our mark off a node that is not ours any more; a call only when there is one.
     pub async fn tidy(&self, record: &Record) -> Result<(), KindError> {
+        if self.bare.lock().unwrap_or_else(PoisonError::into_inner).remove(&record.target) {
+            return Ok(());
+        }
         let Some(node) = self.find(&record.target).await? else { return Ok(()) };
         if !mark::is_on(&node, record) {
             return Ok(());

@@ -1,0 +1,140 @@
+"""1,000 nodes cordoned and uncordoned on a real control plane, beside as many raw patches by a plain kube client, and `kubectl cordon`.
+
+Each round does both, one after the other, on the same cluster; a figure is compared with the one of the same round.
+"""
+
+import contextlib
+import datetime
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import CACHE, ROOT, Limits, builds
+
+NODES = 1000
+# The fastest that was seen: the API server saturates two cores, and more calls at once only wait for each other.
+AT_ONCE = 32
+LIMIT = 1.2
+LIMIT_FIRST_REVERT = 0.050
+
+
+def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
+    binary, tool = builds.both(given)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # In the cache: a journal refuses a place in memory, which the system's temporary directory may be.
+    with tempfile.TemporaryDirectory(prefix="kubernetes-", dir=CACHE) as name, testbed(Path(name) / "bed") as bed:
+        folder, cluster = Path(name), bed["clusters"][0]
+        raw, ours, verified = [], [], []
+        for number in range((runs or 3) + 1):
+            plain = patches(tool, cluster, False) + patches(tool, cluster, True)
+            guarded = rehearse(binary, folder / f"round-{number}", bed["environment"])
+            if number:
+                raw.append(plain)
+                ours.append(guarded["inject"] + guarded["undo"])
+                verified.append(guarded["verify"])
+                print(f"round {number}: raw patches {plain:.1f} s; firedrill {guarded['inject']:.1f} s to cordon, {guarded['undo']:.1f} s to uncordon and read back, "
+                      f"{guarded['verify']:.1f} s to verify in between, {guarded['plan']:.1f} s to plan", flush=True)
+        first = [first_revert(binary, folder / f"abort-{number}", bed["environment"], Path(cluster["audit"])) for number in range(5)]
+        kubectl = by_kubectl(bed, cluster)
+    print(f"kubectl cordon and uncordon of the same nodes: {kubectl:.0f} s, {kubectl / statistics.median(ours):.0f} times firedrill's\n")
+    ratio = statistics.median(a / b for a, b in zip(ours, raw, strict=True))
+    limits.hold(f"{NODES:,} nodes cordoned and uncordoned, against raw patches", ratio <= LIMIT, f"{ratio:.2f}, limit {LIMIT:.2f}")
+    late = statistics.median(first)
+    limits.hold("first revert call after Ctrl-C", late <= LIMIT_FIRST_REVERT, f"{late * 1000:.0f} ms ({min(first) * 1000:.0f} to {max(first) * 1000:.0f}), limit {LIMIT_FIRST_REVERT * 1000:.0f} ms")
+
+
+@contextlib.contextmanager
+def testbed(directory: Path) -> Iterator[dict]:
+    """One cluster with nothing but nodes."""
+    command = [str(ROOT / "scripts" / "testbed"), "run", "--directory", str(directory), "--cluster", "east", "--nodes", str(NODES), "--pods", "0", "--deployments", "1"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit("scripts/bench: error: the testbed did not start")
+            yield json.loads(line)
+        finally:
+            process.stdin.close()
+
+
+def patches(tool: Path, cluster: dict, undo: bool) -> float:
+    command = [str(tool), "cordon", "--kubeconfig", cluster["kubeconfig"], "--at-once", str(AT_ONCE), *(["--undo"] if undo else [])]
+    said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    if said["nodes"] != NODES:
+        raise SystemExit(f"scripts/bench: error: {said['nodes']} nodes were patched, not {NODES}")
+    return said["seconds"]
+
+
+def drill(folder: Path, environment: str, hold: str) -> list[str]:
+    """A drill that cordons every node, watched by a probe of the API server's port."""
+    folder.mkdir()
+    kubeconfig = (Path(environment).parent / "east.kubeconfig").read_text()
+    port = int(re.search(r"https://127\.0\.0\.1:(\d+)", kubeconfig)[1])
+    document = {
+        "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": "cordon"},
+        "spec": {
+            "summary": "Every node is cordoned", "owner": "bench", "hypothesis": "It is fast.", "failedRegion": "us-east-1", "survivingRegions": ["us-west-2"],
+            "baseline": "100ms", "hold": hold, "undoBy": "1h",
+            "objectives": [{"id": "api", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "1s", "stableFor": "1s", "availability": "1%"}],
+            "steps": [{"id": "cordoned", "limit": "10m",
+                       "fault": {"nodeCordon": {"cluster": "east", "nodes": {"labels": {"topology.kubernetes.io/region": "us-east-1"}}}}}],
+        },
+    }
+    (folder / "drill.yaml").write_text(json.dumps(document))
+    return ["--state-dir", str(folder / "state"), "run", str(folder / "drill.yaml"), "--env", environment, "--report-dir", str(folder / "out")]
+
+
+def rehearse(binary: Path, folder: Path, environment: str) -> dict[str, float]:
+    """Seconds of the parts of a run."""
+    command = [str(binary), *drill(folder, environment, "1s")]
+    began = time.time()
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"scripts/bench: error: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    at: dict[str, list[float]] = {}
+    for line in (folder / "out" / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        name = event["phase"] if event["type"] == "targetPhase" else event["type"]
+        at.setdefault(name, []).append(datetime.datetime.fromisoformat(event["at"]).timestamp())
+    if len(at["reverted"]) != NODES:
+        raise SystemExit(f"scripts/bench: error: {len(at['reverted'])} nodes were undone, not {NODES}")
+    return {
+        "plan": at["runStarted"][0] - began,
+        "inject": max(at["injected"]) - at["stepStarted"][0],
+        "verify": max(at["verified"]) - max(at["injected"]),
+        "undo": max(at["reverted"]) - at["undoStarted"][0],
+    }
+
+
+def first_revert(binary: Path, folder: Path, environment: str, audit: Path) -> float:
+    """Seconds from Ctrl-C in the hold to the first revert that the API server got, by its own audit log."""
+    with subprocess.Popen([str(binary), *drill(folder, environment, "10m")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+        for line in run.stderr:
+            if "hold:" in line:
+                break
+        time.sleep(1)
+        size, asked = audit.stat().st_size, time.time()
+        run.send_signal(signal.SIGINT)
+        run.communicate()
+    with audit.open() as log:
+        log.seek(size)
+        for line in log:
+            entry = json.loads(line)
+            if "fieldManager=firedrill" in entry["requestURI"]:
+                return datetime.datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp() - asked
+    raise SystemExit("scripts/bench: error: nothing was reverted")
+
+
+def by_kubectl(bed: dict, cluster: dict) -> float:
+    began = time.perf_counter()
+    for verb in ("cordon", "uncordon"):
+        command = [bed["kubectl"], "--kubeconfig", cluster["kubeconfig"], verb, "-l", "topology.kubernetes.io/region=us-east-1"]
+        subprocess.run(command, check=True, capture_output=True, env={**os.environ, "HOME": str(Path(bed["environment"]).parent)})
+    return time.perf_counter() - began
