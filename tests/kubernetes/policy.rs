@@ -237,9 +237,10 @@ fn with_the_printed_policy_and_nothing_more_the_drill_of_every_kind_runs_and_is_
         }
         plans(&example, &environment);
         let output = example.firedrill(&["run"], &environment);
-        // 0: passed; 2: the fault cannot be proven here. Nothing is left, and nothing was denied.
         let said = told(&output);
-        assert!(matches!(output.status.code(), Some(0 | 2)), "{} exits {:?}: {said}", example.name, output.status.code());
+        // An action alone proves no recovery, and a network policy cuts nothing here: inconclusive. Nothing is left, and nothing was denied.
+        let unproven = example.name.ends_with("-action") || example.name.starts_with("egressblackhole");
+        assert_eq!(output.status.code(), Some(if unproven { 4 } else { 0 }), "{} exits {:?}: {said}", example.name, output.status.code());
         assert!(!said.contains("permission missing") && !said.contains("forbidden"), "{}: {said}", example.name);
         println!("{} runs with its printed policy, exit {:?}", example.name, output.status.code());
         for cluster in &bed().clusters {
@@ -263,6 +264,9 @@ fn without_any_single_verb_of_the_printed_policy_the_plan_refuses_and_names_it()
                 let missing = all.get(index);
                 let left = all.iter().filter(|verb| verb.cluster == cluster.name && missing.is_none_or(|missing| !missing.meets(verb)));
                 objects.extend(left.enumerate().flat_map(|(number, verb)| verb.role(&format!("{user}-{number}"), user)));
+            }
+            if objects.is_empty() {
+                continue;
             }
             cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
         }
