@@ -17,7 +17,7 @@ use crate::fault::{Expiry, Record};
 use crate::plan::PlannedStep;
 
 /// A step with more targets than this is told by its first ones.
-const FEW: usize = 8;
+const FEW: usize = 2;
 /// So many of them are named.
 const NAMED: usize = 5;
 
@@ -122,10 +122,12 @@ fn step_text(out: &mut String, step: &PlannedStep, most: usize) {
         return;
     }
     let _ = writeln!(out, "  touches {} targets ({expiry})", step.records.len());
-    for record in &step.records[..NAMED] {
+    for record in step.records.iter().take(NAMED) {
         let _ = writeln!(out, "    {}", printable(&named(record)));
     }
-    let _ = writeln!(out, "    … and {} more (--all names each, --format json too)", step.records.len() - NAMED);
+    if step.records.len() > NAMED {
+        let _ = writeln!(out, "    … and {} more (--all names each)", step.records.len() - NAMED);
+    }
     // The same words for each: the first is the pattern.
     for command in step.by_hand.first().into_iter().flat_map(|by_hand| &by_hand.undo) {
         let _ = writeln!(out, "    by hand, to undo each; the first: {command}");

@@ -15,7 +15,7 @@ use crate::drill::load::Options;
 use crate::drill::spec::{DrillSpec, Environment};
 use crate::drill::{bind, load};
 use crate::engine::control::Control;
-use crate::engine::recovery::{self, Leftover, RecoveryError};
+use crate::engine::recovery::{self, Leftover, RecoveryError, Search};
 use crate::exit::Exit;
 use crate::fault::{Expiry, KindSource, Record};
 use crate::journal::Journal;
@@ -25,7 +25,7 @@ use crate::sandbox;
 /// Find what firedrill left in an environment, without the journal; --apply undoes it
 ///
 /// Goes by the marks in the environment alone: for a lost journal, or another machine's. A dry run unless --apply is given. Exits 0 when nothing is found, 7
-/// while something is in place.
+/// while something is in place, 8 when nothing is but not everything could be searched.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -67,7 +67,6 @@ pub async fn run(context: &Context, args: Sweep) -> Exit {
     };
     match sweep(context, &args, environment, drill).await {
         Ok(exit) => exit,
-        Err(error @ RecoveryError::Search { .. }) => fail(Exit::Unreachable, error),
         Err(RecoveryError::Journal(error)) => fail_journal(&error),
         Err(error) => fail(Exit::Refused, error),
     }
@@ -82,7 +81,21 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
     let journal = Arc::new(Sqlite::open_default(context.state_dir.as_deref())?);
     let clock = Clock::system();
     let world = world(clock, journal.clone(), &environment.spec);
-    let leftovers = recovery::search(&world).await?;
+    let Search { leftovers, unsearched } = recovery::search(&world).await?;
+    // One sentence for each place, not for each kind that would have looked there.
+    let mut said: Vec<String> = Vec::new();
+    for error in &unsearched {
+        let why = if let RecoveryError::Search { error, .. } = error { error.to_string() } else { error.to_string() };
+        if !said.contains(&why) {
+            warn(&format!("not searched: {why}"));
+            said.push(why);
+        }
+    }
+    // Traffic returns only when every fault is lifted, and here nobody knows.
+    let drill = if unsearched.is_empty() { drill } else { DrillSpec { region_healthy: None, ..drill } };
+    if leftovers.is_empty() && !unsearched.is_empty() {
+        return Ok(fail(Exit::Unreachable, "nothing was found where it could be looked; whether something is in place elsewhere is not known"));
+    }
     if leftovers.is_empty() {
         say(&format!("nothing of firedrill's is in place in '{}'", environment.metadata.name));
         return Ok(Exit::Passed);
@@ -125,6 +138,12 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
             (_, Exit::Drifted) | (Exit::Drifted, _) => Exit::Drifted,
             _ => worst,
         };
+    }
+    if worst == Exit::Passed && !unsearched.is_empty() {
+        return Ok(fail(
+            Exit::Unreachable,
+            "what was found is undone; whether something is in place where nobody could look is not known: sweep again",
+        ));
     }
     Ok(worst)
 }

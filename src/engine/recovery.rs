@@ -64,11 +64,28 @@ pub struct Leftover {
     pub known: Option<RunSummary>,
 }
 
-/// Reads: every target in the environment that carries a mark of ours.
-pub async fn search(world: &World) -> Result<Vec<Leftover>, RecoveryError> {
+/// What sweep could find out.
+#[derive(Debug)]
+pub struct Search {
+    /// What carries a mark of ours, by run.
+    pub leftovers: Vec<Leftover>,
+    /// Where nobody could look: a cluster that is down, a permission that is missing. Each is a [`RecoveryError::Search`].
+    pub unsearched: Vec<RecoveryError>,
+}
+
+/// Reads: every target in the environment that carries a mark of ours. A place that cannot be searched does not keep others from being: in the region that
+/// failed nobody may answer for hours.
+pub async fn search(world: &World) -> Result<Search, RecoveryError> {
+    let mut unsearched = Vec::new();
     let mut by_run: BTreeMap<String, Vec<Record>> = BTreeMap::new();
     for kind in world.kinds.everywhere() {
-        let found = kind.discover().await.map_err(|error| RecoveryError::Search { kind: kind.name(), error })?;
+        let found = match kind.discover().await {
+            Ok(found) => found,
+            Err(error) => {
+                unsearched.push(RecoveryError::Search { kind: kind.name(), error });
+                continue;
+            }
+        };
         for record in found {
             let records = by_run.entry(record.run.clone()).or_default();
             // Two kinds may share a mechanism and both report the mark.
@@ -86,7 +103,7 @@ pub async fn search(world: &World) -> Result<Vec<Leftover>, RecoveryError> {
         };
         leftovers.push(Leftover { run, records, known });
     }
-    Ok(leftovers)
+    Ok(Search { leftovers, unsearched })
 }
 
 /// Undoes one run's leftovers. `drill`, where the caller still has the file, gives the gate of fail-back: without it, actions stay and are named.

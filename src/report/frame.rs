@@ -218,7 +218,8 @@ fn in_place(story: &Story, now: Timestamp, canvas: Canvas) -> Vec<String> {
     let row = |target: &TargetStory| {
         let since = target.since().map(|since| format!("for {}", words::ticking(now.since(since)))).unwrap_or_default();
         let detail = target.phases.last().and_then(|(.., detail)| detail.clone()).unwrap_or_default();
-        let line = Line::new(canvas).add(Ink::Odd, "   ◆ ").add(Ink::Plain, &target.target).add(Ink::Dim, &format!("  {}", target.step));
+        let line =
+            Line::new(canvas).add(Ink::Odd, "   ◆ ").add(Ink::Plain, &words::target(&target.target)).add(Ink::Dim, &format!("  {}", target.step));
         line.add(Ink::Odd, &format!("  {} {since}", words::phase(target.phase()))).add(Ink::Plain, &format!("  {detail}")).text
     };
     story.in_place().map(row).collect()

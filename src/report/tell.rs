@@ -146,7 +146,9 @@ impl Teller {
             Event::FaultVerified { step, problem: Some(problem) } => format!("step {step} NOT verified in effect: {problem}"),
             Event::TargetPhase { step, target, action: _, phase, detail } => return self.phase(step, target, *phase, detail.as_deref()),
             Event::Sample(_) => return None,
-            Event::FaultLost { step, target, detail } => format!("fault {step} was removed by someone else: {target}: {detail}"),
+            Event::FaultLost { step, target, detail } => {
+                format!("fault {step} was removed by someone else: {}: {detail}", words::target(target))
+            }
             Event::HoldStarted { until } => format!("hold: the faults stay for {}", since(*until)),
             Event::Stopping { reason, detail } if detail.is_empty() => format!("turning round: {}", words::stop(*reason)),
             Event::Stopping { reason, detail } => format!("turning round: {}: {detail}", words::stop(*reason)),
@@ -182,7 +184,7 @@ impl Teller {
     /// What stays or goes is told by name for a few targets, then as a count; what needs a person is always told.
     fn phase(&mut self, step: &str, target: &str, phase: Phase, detail: Option<&str>) -> Option<String> {
         let why = detail.map(|why| format!(": {why}")).unwrap_or_default();
-        let line = format!("target {target} of {step} {}{why}", words::phase(phase));
+        let line = format!("target {} of {step} {}{why}", words::target(target), words::phase(phase));
         match phase {
             Phase::Drifted | Phase::Stuck | Phase::Unknown | Phase::Abandoned => Some(line.replacen("stuck", "STUCK, still in place", 1)),
             Phase::Planned | Phase::Intent | Phase::Injected | Phase::Verified => None,

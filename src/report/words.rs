@@ -102,6 +102,19 @@ pub fn step_kind(kind: StepKind) -> &'static str {
     }
 }
 
+/// A target where room is short: uids are cut to their first characters, and one at the end, which only tells an object from a later one of its name,
+/// is left out. `kubernetes/e88a28af/nodes/east-a-01`.
+pub fn target(identity: &str) -> String {
+    let parts: Vec<&str> = identity.split('/').collect();
+    let kept = if parts.len() > 1 && parts.last().is_some_and(|last| is_uid(last)) { &parts[..parts.len() - 1] } else { &parts[..] };
+    kept.iter().map(|part| if is_uid(part) { &part[..8] } else { part }).collect::<Vec<_>>().join("/")
+}
+
+fn is_uid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(at, byte)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() })
+}
+
 pub fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Planned => "planned",
@@ -196,5 +209,19 @@ pub fn state(objective: &ObjectiveStory, health: Option<Health>) -> &'static str
         (Some(Health::Good), true) => "fires",
         (Some(Health::Bad), true) => "quiet",
         (Some(Health::Unknown), _) => "UNKNOWN",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_in_a_cluster_is_short_and_every_other_one_as_it_is() {
+        let node = "kubernetes/e88a28af-dbbe-4a2e-be0f-50cc106070eb/nodes/east-a-01/90fe3394-57df-4c3d-8908-c7cc55dfcf2b";
+        assert_eq!(target(node), "kubernetes/e88a28af/nodes/east-a-01");
+        for other in ["gateway/edge/01KB2QXW8V5Z3M4N7P9R1S6T8D", "edge/127.0.0.1:1/weights", "aws/111122223333/us-east-1/i-0123", ""] {
+            assert_eq!(target(other), other);
+        }
     }
 }

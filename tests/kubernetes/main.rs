@@ -11,6 +11,7 @@ mod ground;
 mod nodes;
 mod policy;
 mod scale;
+mod several;
 mod workload;
 
 #[path = "../testbed/mod.rs"]

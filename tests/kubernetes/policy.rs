@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use firedrill::drill::about::{Described, Sort, kinds};
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::testbed::{Cluster, Options, Testbed, eventually};
 
 /// Of this file alone: its drills drain nodes.
-fn bed() -> &'static Testbed {
+pub fn bed() -> &'static Testbed {
     static BED: OnceLock<Testbed> = OnceLock::new();
     BED.get_or_init(|| Testbed::start(Options { max_unavailable: "100%", ..Options::SMALL }))
 }
@@ -28,7 +29,7 @@ fn examples() -> Vec<Example> {
     let built: Vec<Described> = kinds().into_iter().filter(|kind| on_clusters(kind) && kind.about.is_some()).collect();
     assert!(built.len() >= 2, "kinds were not found: {built:?}");
     for cluster in &bed().clusters {
-        cluster.namespace("watched", 2, 1);
+        cluster.namespace("watched", 2, 2);
     }
     built.iter().map(example).collect()
 }
@@ -43,8 +44,8 @@ fn example(kind: &Described) -> Example {
         "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": name},
         "spec": {
             "summary": "s", "owner": "o", "hypothesis": "h", "failedRegion": "us-east-1", "survivingRegions": ["us-west-2"],
-            "baseline": "2s", "hold": "2s", "undoBy": "1h",
-            "objectives": [{"id": "watched", "probe": watched("west"), "interval": "1s", "recoverWithin": "5m"}],
+            "baseline": "2s", "hold": "5s", "undoBy": "1h",
+            "objectives": [{"id": "watched", "probe": watched("west"), "interval": "500ms", "recoverWithin": "3s"}],
             "steps": [{"id": "example", sort: step}],
         },
     });
@@ -218,11 +219,11 @@ fn plans(example: &Example, environment: &Path) {
 }
 
 /// One at a time: they drain the same nodes.
-static TURN: Mutex<()> = Mutex::new(());
+pub static TURN: Mutex<()> = Mutex::const_new(());
 
 #[test]
 fn with_the_printed_policy_and_nothing_more_the_drill_of_every_kind_runs_and_is_undone() {
-    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _turn = TURN.blocking_lock();
     for example in examples() {
         let user = format!("runs-{}", example.name);
         let environment = example.environment_of(&user);
@@ -236,9 +237,10 @@ fn with_the_printed_policy_and_nothing_more_the_drill_of_every_kind_runs_and_is_
         }
         plans(&example, &environment);
         let output = example.firedrill(&["run"], &environment);
-        // 0: passed; 2: the fault cannot be proven here. Nothing is left, and nothing was denied.
         let said = told(&output);
-        assert!(matches!(output.status.code(), Some(0 | 2)), "{} exits {:?}: {said}", example.name, output.status.code());
+        // An action alone proves no recovery, and a network policy cuts nothing here: inconclusive. Nothing is left, and nothing was denied.
+        let unproven = example.name.ends_with("-action") || example.name.starts_with("egressblackhole");
+        assert_eq!(output.status.code(), Some(if unproven { 4 } else { 0 }), "{} exits {:?}: {said}", example.name, output.status.code());
         assert!(!said.contains("permission missing") && !said.contains("forbidden"), "{}: {said}", example.name);
         println!("{} runs with its printed policy, exit {:?}", example.name, output.status.code());
         for cluster in &bed().clusters {
@@ -249,7 +251,7 @@ fn with_the_printed_policy_and_nothing_more_the_drill_of_every_kind_runs_and_is_
 
 #[test]
 fn without_any_single_verb_of_the_printed_policy_the_plan_refuses_and_names_it() {
-    let _turn = TURN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _turn = TURN.blocking_lock();
     let mut told_off = 0;
     for example in examples() {
         let all: Vec<Verb> = bed().clusters.iter().flat_map(|cluster| verbs(&cluster.name, &example.printed(cluster, "x"))).collect();
@@ -262,6 +264,9 @@ fn without_any_single_verb_of_the_printed_policy_the_plan_refuses_and_names_it()
                 let missing = all.get(index);
                 let left = all.iter().filter(|verb| verb.cluster == cluster.name && missing.is_none_or(|missing| !missing.meets(verb)));
                 objects.extend(left.enumerate().flat_map(|(number, verb)| verb.role(&format!("{user}-{number}"), user)));
+            }
+            if objects.is_empty() {
+                continue;
             }
             cluster.apply(&json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string());
         }

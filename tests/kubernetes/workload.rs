@@ -1,22 +1,23 @@
 //! The workload probe against a real API server.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use firedrill::cli::environment::load_environment;
 use firedrill::clock::Clock;
-use firedrill::drill::load::load_environment;
+use firedrill::drill::load::Options;
 use firedrill::event::Health;
 use firedrill::probe::open::Opener;
 use firedrill::probe::params::ProbeSpec;
 use firedrill::probe::watch::read_once;
 use firedrill::probe::{Probe, ProbeSource};
 use serde_json::json;
-use std::path::Path;
-use std::sync::Arc;
 
 use super::testbed::{Cluster, Testbed, eventually};
 
 fn probe(environment: &Path, parameters: serde_json::Value) -> Arc<dyn Probe> {
-    let environment = load_environment(environment.to_str().unwrap()).unwrap().value.spec;
+    let environment = load_environment(environment.to_str().unwrap(), &Options::default()).unwrap().spec;
     let spec: ProbeSpec = serde_json::from_value(json!({"workload": parameters})).unwrap();
     Opener::new(&environment, Clock::system()).open(&spec, "run").unwrap()
 }
@@ -63,9 +64,9 @@ fn a_workload_is_good_while_enough_is_ready_and_bad_while_it_is_not() {
     becomes(probe, Health::Good);
 
     // Wanted, and no node takes them.
-    let nowhere = r#"{"spec": {"template": {"spec": {"nodeSelector": {"nowhere": "at-all"}}}}}"#;
+    let nowhere =
+        r#"{"spec": {"strategy": {"type": "Recreate", "rollingUpdate": null}, "template": {"spec": {"nodeSelector": {"nowhere": "at-all"}}}}}"#;
     east.kubectl(&["-n", "ready-share", "patch", "deployment", "app", "-p", nowhere]);
-    east.kubectl(&["-n", "ready-share", "delete", "pods", "--all", "--wait=false"]);
     let detail = becomes(probe, Health::Bad);
     assert!(detail.contains("of 4 replicas ready") && detail.ends_with("75% wanted"), "{detail}");
 

@@ -256,7 +256,7 @@ impl Story {
                 Some(recovery::resume(engine, summary, controlled, sinks).await.unwrap())
             }
             Recovery::SweepWithoutJournal => {
-                let found = recovery::search(&engine).await.unwrap();
+                let found = recovery::search(&engine).await.unwrap().leftovers;
                 let leftover = found.into_iter().next()?;
                 Some(recovery::sweep(engine, leftover, drill().spec, ("sim".into(), environment()), controlled, sinks).await.unwrap())
             }
