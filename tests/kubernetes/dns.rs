@@ -124,7 +124,7 @@ async fn proven(ground: &Ground, step: &Value, records: &[firedrill::fault::Reco
     loop {
         match kind.bite(&records[0]).await {
             Bite::Verified => return,
-            Bite::Unproven { why } => assert!(tokio::time::Instant::now() < end, "{why}"),
+            Bite::Unproven { why } | Bite::Unprovable { why } => assert!(tokio::time::Instant::now() < end, "{why}"),
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
