@@ -127,7 +127,7 @@ impl Forward<'_> {
         let looks = futures::stream::iter(records.to_vec()).map(|record| async move {
             match self.verify(&record).await {
                 Bite::Verified => self.ledger.set(&record, Phase::Verified, None).await.err().map(|error| error.to_string()),
-                Bite::Unproven { why } => Some(format!("{}: {why}", record.target)),
+                Bite::Unproven { why } | Bite::Unprovable { why } => Some(format!("{}: {why}", record.target)),
             }
         });
         let problems: Vec<String> = looks.buffered(AT_ONCE).filter_map(futures::future::ready).collect().await;
@@ -154,7 +154,7 @@ impl Forward<'_> {
                 () = self.cancel.cancelled() => unproven("the run turned round first".to_owned()),
             };
             let again = self.clock.now().plus(BITE_PAUSE);
-            if seen == Bite::Verified || again >= self.limit || self.cancel.is_cancelled() {
+            if matches!(seen, Bite::Verified | Bite::Unprovable { .. }) || again >= self.limit || self.cancel.is_cancelled() {
                 return seen;
             }
             tokio::select! {

@@ -123,8 +123,13 @@ pub enum Observed {
 pub enum Bite {
     /// Seen in effect.
     Verified,
-    /// Not seen, or it cannot be seen here: the run is inconclusive.
+    /// Not seen, or not yet: the run is inconclusive, unless it is seen before the step's limit.
     Unproven {
+        /// Why.
+        why: String,
+    },
+    /// It cannot be seen here, however long one looks: the run is inconclusive, and nobody waits.
+    Unprovable {
         /// Why.
         why: String,
     },

@@ -158,7 +158,7 @@ impl Case<'_> {
                 eventually_async(|| async {
                     match kind.bite(record).await {
                         Bite::Verified => Ok(()),
-                        Bite::Unproven { why } => Err(why),
+                        Bite::Unproven { why } | Bite::Unprovable { why } => Err(why),
                     }
                 })
                 .await?;

@@ -124,7 +124,7 @@ async fn proven(ground: &Ground, step: &Value, records: &[firedrill::fault::Reco
     loop {
         match kind.bite(&records[0]).await {
             Bite::Verified => return,
-            Bite::Unproven { why } => assert!(tokio::time::Instant::now() < end, "{why}"),
+            Bite::Unproven { why } | Bite::Unprovable { why } => assert!(tokio::time::Instant::now() < end, "{why}"),
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
     }
@@ -158,8 +158,13 @@ async fn a_client_of_the_clusters_dns_gets_the_chosen_answer_for_that_region_and
         assert_eq!(ended[0].0, Phase::Reverted, "{ended:?}");
         assert_eq!(corefile(cluster), before, "byte for byte");
         eventually(|| undisturbed(cluster, EAST));
+        // While CoreDNS changes over, the old one may still read a question.
         let kind = ground.kind(&step);
-        assert!(matches!(kind.bite(&records[0]).await, Bite::Unproven { .. }), "it is undone");
+        let end = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+        while kind.bite(&records[0]).await == Bite::Verified {
+            assert!(tokio::time::Instant::now() < end, "it is undone");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
     }
 }
 
@@ -243,13 +248,13 @@ async fn the_plan_refuses_what_it_cannot_change_safely_and_says_whom_it_touches(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_the_dns_cannot_be_asked_the_fault_is_not_proven_and_the_field_that_helps_is_named() {
+async fn where_the_dns_cannot_be_asked_the_fault_is_not_proven() {
     let bed = BED.lock().await;
     let cluster = bed.east();
     reset(cluster);
     let step = step(cluster, json!({}));
-    for (dns, says) in [(Some("127.0.0.1:1".to_owned()), "127.0.0.1:1"), (None, "`dns` of cluster 'east' in the environment")] {
-        // Without the field the Service's address is asked, which nobody routes here.
+    for (dns, says) in [(Some("127.0.0.1:1".to_owned()), "127.0.0.1:1"), (None, "10.96.0.10:53")] {
+        // Without the field the Service's address is asked; whoever answers there, it is not this CoreDNS.
         let ground = Ground::new(&bed).changed(|environment| environment.kubernetes[0].dns = dns);
         let records = ground.records(&run_id(), &step).await;
         let Bite::Unproven { why } = ground.kind(&step).bite(&records[0]).await else { panic!("it was not even injected") };
@@ -297,9 +302,9 @@ async fn a_run_with_no_more_than_it_needs_patches_once_and_back_and_passes() {
         "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": "dark"},
         "spec": {
             "summary": "DynamoDB has no addresses", "owner": "shop-oncall", "hypothesis": "It goes on from the cache.", "failedRegion": "us-east-1",
-            "survivingRegions": ["us-west-2"], "baseline": "1s", "hold": "2s", "undoBy": "10m",
+            "survivingRegions": ["us-west-2"], "baseline": "1s", "hold": "5s", "undoBy": "10m",
             "objectives": [{
-                "id": "shop", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "200ms", "timeout": "200ms", "recoverWithin": "5s",
+                "id": "shop", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "200ms", "timeout": "200ms", "recoverWithin": "2s",
                 "stableFor": "1s",
             }],
             "steps": [{"id": "dark", "limit": "1m", "fault": step(cluster, json!({}))["fault"]}],

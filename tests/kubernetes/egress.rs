@@ -236,9 +236,9 @@ async fn a_run_with_no_more_than_it_needs_makes_and_deletes_one_policy_and_ends_
         "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": "cut"},
         "spec": {
             "summary": "The shop loses S3", "owner": "shop-oncall", "hypothesis": "It goes on without pictures.", "failedRegion": "us-east-1",
-            "survivingRegions": ["us-west-2"], "baseline": "1s", "hold": "2s", "undoBy": "10m",
-            "objectives": [{"id": "shop", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "200ms", "timeout": "200ms", "recoverWithin": "5s", "stableFor": "1s"}],
-            "steps": [{"id": "cut", "limit": "2s", "fault": step(cluster, namespace, json!({"services": ["S3"]}))["fault"]}],
+            "survivingRegions": ["us-west-2"], "baseline": "1s", "hold": "5s", "undoBy": "10m",
+            "objectives": [{"id": "shop", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "200ms", "timeout": "200ms", "recoverWithin": "2s", "stableFor": "1s"}],
+            "steps": [{"id": "cut", "fault": step(cluster, namespace, json!({"services": ["S3"]}))["fault"]}],
         },
     });
     let file = folder.path().join("drill.yaml");

@@ -64,8 +64,7 @@ pub struct EgressBlackhole {
 
 impl Definition for EgressBlackhole {
     fn limit() -> Duration {
-        // It is made by one call, and looking longer would not show more: see `Kind::bite`.
-        Duration::from_secs(30)
+        Duration::from_mins(2)
     }
 
     fn about() -> Option<About> {
@@ -74,7 +73,7 @@ impl Definition for EgressBlackhole {
                         ::/0 except those, the pods of all namespaces, and the addresses of the nodes.",
             undo: "The policy is deleted, on the condition that it is still the one that this run made, unchanged. One that someone edited is left as it is.",
             verified: "Not proven: whether a network plugin enforces the policy cannot be seen through the API. The run ends inconclusive; let a probe from inside \
-                       the pods tell. (Everything else of this kind is tested on a real control plane, whose simulated nodes have no network either.)",
+                       the pods tell.",
             must_know: &[
                 "A network plugin that does not enforce policies (flannel, the default of some managed clusters) makes this without effect.",
                 "Policies are unions: this one opens what it does not close. When any policy with egress already selects one of the pods, it would lift that one's \
@@ -283,11 +282,13 @@ impl Kind for Egress {
     }
 
     async fn bite(&self, record: &Record) -> Bite {
-        let why = match self.observe(record).await {
-            Observed::Ours { .. } => "the policy is in place; whether the cluster's network enforces it cannot be seen through the API".to_owned(),
-            other => format!("the policy is not in place: {other:?}"),
-        };
-        Bite::Unproven { why }
+        match self.observe(record).await {
+            Observed::Ours { .. } => {
+                let why = "the policy is in place; whether the cluster's network enforces it cannot be seen through the API";
+                Bite::Unprovable { why: why.to_owned() }
+            }
+            other => Bite::Unproven { why: format!("the policy is not in place: {other:?}") },
+        }
     }
 
     async fn discover(&self) -> Result<Vec<Record>, KindError> {
