@@ -8,8 +8,10 @@ mod drain;
 mod egress;
 mod ground;
 mod nodes;
+mod pod_kill;
 mod policy;
 mod scale;
+mod service;
 mod workload;
 
 #[path = "../testbed/mod.rs"]
