@@ -43,6 +43,12 @@ pub const AUTOSCALERS: Resource = resource("autoscaling", "v2", "horizontalpodau
 pub const NETWORK_POLICIES: Resource = resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy");
 /// Endpoint slices.
 pub const ENDPOINT_SLICES: Resource = resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice");
+/// Admission webhooks that check.
+pub const VALIDATING_WEBHOOKS: Resource =
+    resource("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration");
+/// Admission webhooks that change.
+pub const MUTATING_WEBHOOKS: Resource =
+    resource("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration");
 /// Reviews of what the caller may do.
 pub const ACCESS_REVIEWS: Resource = resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview");
 

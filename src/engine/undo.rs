@@ -190,7 +190,8 @@ impl Target<'_> {
             Observed::Other { .. } => "someone else had changed it before the undo began",
             Observed::Ours { .. } | Observed::InTransition { .. } | Observed::Unreadable { .. } => return,
         };
-        if self.undo.watch_for_loss && !self.record.action && matches!(self.record.phase, Phase::Injected | Phase::Verified) {
+        let watched = self.undo.watch_for_loss && !self.record.action && !self.kind.momentary();
+        if watched && matches!(self.record.phase, Phase::Injected | Phase::Verified) {
             let (step, target) = (self.record.step.clone(), self.record.target.to_string());
             self.undo.log.emit(Event::FaultLost { step, target, detail: gone.to_owned() }).await;
         }

@@ -77,6 +77,9 @@ impl Runner {
                 }
                 for record in ledger.in_place(false) {
                     let Ok(kind) = world.kinds.for_record(&record) else { continue };
+                    if kind.momentary() {
+                        continue;
+                    }
                     let observed = kind.observe(&record).await;
                     if cancel.is_cancelled() {
                         return;

@@ -226,6 +226,11 @@ pub trait Kind: Send + Sync {
     /// Longest time after which a call whose answer was lost may still take effect. Zero for kinds whose revert fences late injects.
     fn settle(&self) -> Duration;
 
+    /// Whether the platform mends what it did within the hold, as it should: to be found prior again is no loss then.
+    fn momentary(&self) -> bool {
+        false
+    }
+
     /// What people should know of this step before they run it, beside what every step of its kind says of itself. The plan prints it.
     fn warnings(&self) -> Vec<String> {
         Vec::new()

@@ -15,7 +15,8 @@ pub use crate::fault::kubernetes::dns_blackhole::DnsBlackhole;
 pub use crate::fault::kubernetes::egress_blackhole::EgressBlackhole;
 pub use crate::fault::kubernetes::node_cordon::NodeCordon;
 pub use crate::fault::kubernetes::node_drain::NodeDrain;
-pub use crate::fault::kubernetes::params::{PodKill, ServiceBlackhole};
+pub use crate::fault::kubernetes::pod_kill::PodKill;
+pub use crate::fault::kubernetes::service_blackhole::ServiceBlackhole;
 pub use crate::fault::kubernetes::workload_scale::WorkloadScale;
 pub use crate::fault::sandbox::edge_shift::EdgeShift;
 

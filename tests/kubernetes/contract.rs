@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::ground::{Ground, run_id};
 use super::testbed::{Cluster, Options, Testbed, eventually};
-use super::{dns, egress, nodes, scale};
+use super::{dns, egress, nodes, pod_kill, scale, service};
 
 /// A kind under test, and what other people do to its target, by kubectl.
 pub trait Subject: Sync {
@@ -322,7 +322,15 @@ async fn eventually_async<F: Future<Output = Result<(), String>>>(look: impl Fn(
 
 /// Every kind of this suite.
 fn subjects() -> Vec<Box<dyn Subject>> {
-    vec![Box::new(nodes::Cordon), Box::new(nodes::Drain), Box::new(scale::Down), Box::new(egress::Egress), Box::new(dns::Dns)]
+    vec![
+        Box::new(nodes::Cordon),
+        Box::new(nodes::Drain),
+        Box::new(scale::Down),
+        Box::new(egress::Egress),
+        Box::new(dns::Dns),
+        Box::new(pod_kill::Kill),
+        Box::new(service::Blackhole),
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

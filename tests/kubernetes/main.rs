@@ -9,9 +9,11 @@ mod egress;
 mod evacuate;
 mod ground;
 mod nodes;
+mod pod_kill;
 mod policy;
 mod scale;
 mod several;
+mod service;
 mod workload;
 
 #[path = "../testbed/mod.rs"]

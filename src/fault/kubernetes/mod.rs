@@ -21,5 +21,7 @@ pub mod object;
 pub mod own;
 pub mod params;
 pub mod place;
+pub mod pod_kill;
 pub mod replicas;
+pub mod service_blackhole;
 pub mod workload_scale;

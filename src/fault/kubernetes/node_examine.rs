@@ -68,7 +68,8 @@ async fn pods(nodes: &Nodes, places: &Places, touched: &BTreeSet<&str>, examined
     Ok(())
 }
 
-fn has_local_data(pod: &Value) -> bool {
+/// Whether a pod keeps data that ends with it.
+pub fn has_local_data(pod: &Value) -> bool {
     pod.pointer("/spec/volumes").and_then(Value::as_array).is_some_and(|volumes| volumes.iter().any(|volume| volume.get("emptyDir").is_some()))
 }
 
