@@ -361,9 +361,9 @@ fn size(kill: &PodKill, matching: usize) -> usize {
 
 /// The pods that a seed chooses, by name: those whose names hash lowest with it, so that one more pod changes one choice at most.
 fn choose<'a>(pods: &[&'a Value], size: usize, seed: &str) -> Vec<&'a Value> {
-    let rank = |pod: &Value| Sha256::digest(format!("{seed}/{}", text(pod, "/metadata/name")).as_bytes());
+    let rank = |pod: &Value| <[u8; 32]>::from(Sha256::digest(format!("{seed}/{}", text(pod, "/metadata/name")).as_bytes()));
     let mut ranked: Vec<_> = pods.iter().map(|pod| (rank(pod), *pod)).collect();
-    ranked.sort_by(|one, other| one.0.cmp(&other.0));
+    ranked.sort_by_key(|(rank, _)| *rank);
     let mut chosen: Vec<&Value> = ranked.into_iter().take(size).map(|(_, pod)| pod).collect();
     chosen.sort_by_key(|pod| text(pod, "/metadata/name"));
     chosen
