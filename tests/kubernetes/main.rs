@@ -12,8 +12,8 @@ mod nodes;
 mod pod_kill;
 mod policy;
 mod scale;
-mod several;
 mod service;
+mod several;
 mod workload;
 
 #[path = "../testbed/mod.rs"]
