@@ -224,7 +224,7 @@ impl Kind for Kill {
             examined.warnings.push(format!("{local} pod(s) keep data in emptyDir volumes, which is lost with them"));
         }
         let budgets = self.cluster.list(DISRUPTION_BUDGETS, Some(&kill.namespace), None, None).await?;
-        budget::examine(&budgets, &leaving, &mut examined);
+        budget::examine(&budgets, &leaving, true, &mut examined);
         Ok(examined)
     }
 
