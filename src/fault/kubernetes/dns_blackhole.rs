@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::StreamExt;
-use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RecordType};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::corefile::{self, Corefile};
+use super::corefile;
 use super::place::{self, kubectl, quote, text};
-use super::{dns_examine, dns_zones, mark};
+use super::{dns_block, dns_examine, dns_zones, mark};
 use crate::clock::Timestamp;
 use crate::cluster::access::{Access, Needs};
 use crate::cluster::api::Cluster;
@@ -34,15 +34,9 @@ pub const AT: (&str, &str) = ("kube-system", "coredns");
 const SERVICE: &str = "kube-dns";
 /// JSON pointer of the Corefile.
 const COREFILE: &str = "/data/Corefile";
-/// The mark holds a copy of it, and annotations hold 256 KiB.
-const LARGEST: usize = 64 << 10;
 /// Longest that one question may take, and questions in flight.
 const PATIENCE: Duration = Duration::from_secs(3);
 const AT_ONCE: usize = 8;
-/// Zone of the names in our SOA records: who sees one in an answer knows where it comes from. RFC 2606 keeps it free.
-const SIGNATURE: &str = "firedrill.invalid";
-/// Seconds for which resolvers may keep our answers (RFC 2308): the fault should end when it is undone.
-const TTL: u32 = 5;
 
 /// The cluster's DNS answers wrongly for service × region names; every pod of the cluster is touched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -89,7 +83,9 @@ impl ClusterDnsAnswer {
         }
     }
 
-    fn code(self) -> ResponseCode {
+    /// Its response code.
+    #[must_use]
+    pub fn code(self) -> ResponseCode {
         match self {
             Self::NoData => ResponseCode::NoError,
             Self::NxDomain => ResponseCode::NXDomain,
@@ -231,10 +227,10 @@ impl ClusterDns {
                 Ok(Err(failure)) => return Err(format!("the cluster's DNS at {server} cannot be asked: {failure}")),
                 Err(_) => return Err(format!("the cluster's DNS at {server} gave no answer within {PATIENCE:?}")),
             };
-            if answered(&told, wanted.parameters.answer, run) {
+            if dns_block::answered(&told, wanted.parameters.answer, run) {
                 return Ok(());
             }
-            Err(format!("the cluster's DNS at {server} still answers '{name}' otherwise: {}", described(&told)))
+            Err(format!("the cluster's DNS at {server} still answers '{name}' otherwise: {}", dns_block::described(&told)))
         });
         let answers: Vec<Result<(), String>> = futures::stream::iter(questions).buffered(AT_ONCE).collect().await;
         answers.into_iter().collect::<Result<(), String>>().map_err(|why| {
@@ -304,8 +300,8 @@ impl Kind for ClusterDns {
             return Err(KindError::Refused(format!("ConfigMap {}/{} is immutable", AT.0, AT.1)));
         }
         let prior = map.pointer(COREFILE).and_then(Value::as_str).unwrap_or_default();
-        let added =
-            addition(prior, wanted, run).map_err(|why| KindError::Refused(format!("the Corefile of cluster '{}': {why}", self.cluster.name())))?;
+        let added = dns_block::addition(prior, wanted, run)
+            .map_err(|why| KindError::Refused(format!("the Corefile of cluster '{}': {why}", self.cluster.name())))?;
         Ok(Prepared { prior: json!({"corefile": prior}), ours: json!({"added": added}), companions: Vec::new(), noop: false })
     }
 
@@ -431,66 +427,4 @@ fn seen(map: &Value, record: &Record) -> Observed {
     } else {
         Observed::Prior
     }
-}
-
-/// What is put at the end of a Corefile; `Err` says why it cannot be.
-fn addition(prior: &str, wanted: &Wanted, run: &str) -> Result<String, String> {
-    if prior.len() > LARGEST {
-        return Err(format!("{} bytes are more than the mark can hold ({LARGEST})", prior.len()));
-    }
-    if corefile::touched(prior) {
-        return Err("a block of firedrill is in it already; `firedrill sweep` shows what runs left".to_owned());
-    }
-    let read = Corefile::parse(prior)?;
-    if !read.reloads() {
-        return Err("it has no `reload`, so that CoreDNS would need a restart to see a change; add `reload` to a server block first".to_owned());
-    }
-    if let Some((zone, key)) = wanted.zones.iter().find_map(|zone| Some((zone, *read.serving(zone).first()?))) {
-        return Err(format!("server block '{key}' serves {zone} already"));
-    }
-    let mut servers = String::new();
-    for (root, keys) in read.roots() {
-        let binds: Vec<&Vec<String>> = root.directives.iter().filter(|words| words[0] == "bind").collect();
-        if binds.iter().any(|words| words.iter().any(|word| word == "{" || word.contains([' ', '"']))) {
-            return Err(format!("a `bind` with a block in server block '{}' cannot be copied", root.keys.join(" ")));
-        }
-        let ports = keys.iter().map(|key| key.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default());
-        let keys: Vec<String> = ports.flat_map(|port| wanted.zones.iter().map(move |zone| format!("{zone}{port}"))).collect();
-        servers.push_str(&server(&keys, &binds, wanted.parameters.answer, run));
-    }
-    if servers.is_empty() {
-        return Err("no server block serves all names ('.') by plain DNS, so the port and address of the cluster's DNS are not known".to_owned());
-    }
-    let added = corefile::addition(prior, run, &wanted.step, &servers);
-    Corefile::parse(&format!("{prior}{added}")).map_err(|why| format!("with the block added it could not be read: {why}"))?;
-    Ok(added)
-}
-
-/// One server block that answers everything below its zones in one way (CoreDNS: `plugin/template`).
-fn server(keys: &[String], binds: &[&Vec<String>], answer: ClusterDnsAnswer, run: &str) -> String {
-    let mut lines = vec![format!("{} {{", keys.join(" "))];
-    lines.extend(binds.iter().map(|words| format!("    {}", words.join(" "))));
-    lines.push("    template ANY ANY {".to_owned());
-    let code = if answer == ClusterDnsAnswer::NoData { "NOERROR" } else { answer.name() };
-    lines.push(format!("        rcode {code}"));
-    if answer != ClusterDnsAnswer::ServFail {
-        let run = run.to_ascii_lowercase();
-        lines.push(format!("        authority \"{{{{ .Zone }}}} {TTL} IN SOA ns.{SIGNATURE}. {run}.{SIGNATURE}. 1 {TTL} {TTL} {TTL} {TTL}\""));
-    }
-    lines.extend(["    }".to_owned(), "}".to_owned(), String::new()]);
-    lines.join("\n")
-}
-
-/// Whether an answer is the one that this run asked for: for a name that never had an address, only the SOA record tells.
-fn answered(told: &Message, answer: ClusterDnsAnswer, run: &str) -> bool {
-    let signed = told.authorities.iter().any(|record| match &record.data {
-        RData::SOA(soa) => soa.rname.to_ascii().trim_end_matches('.').eq_ignore_ascii_case(&format!("{run}.{SIGNATURE}")),
-        _ => false,
-    });
-    told.metadata.response_code == answer.code() && told.answers.is_empty() && (signed || answer == ClusterDnsAnswer::ServFail)
-}
-
-/// An answer, for people.
-fn described(told: &Message) -> String {
-    format!("{} with {} record(s)", told.metadata.response_code, told.answers.len())
 }

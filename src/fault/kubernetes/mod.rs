@@ -5,6 +5,7 @@ pub mod budget;
 pub mod companion;
 pub mod corefile;
 pub mod dns_blackhole;
+pub mod dns_block;
 pub mod dns_examine;
 pub mod dns_zones;
 pub mod egress_blackhole;
