@@ -45,7 +45,7 @@ fn example(kind: &Described) -> Example {
         "spec": {
             "summary": "s", "owner": "o", "hypothesis": "h", "failedRegion": "us-east-1", "survivingRegions": ["us-west-2"],
             "baseline": "2s", "hold": "5s", "undoBy": "1h",
-            "objectives": [{"id": "watched", "probe": watched("west"), "interval": "500ms", "recoverWithin": "3s"}],
+            "objectives": [{"id": "watched", "probe": watched("west"), "interval": "500ms", "recoverWithin": "3s", "stableFor": "1s"}],
             "steps": [{"id": "example", sort: step}],
         },
     });
