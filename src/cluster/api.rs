@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::error::ApiError;
 use super::resource::{ACCESS_REVIEWS, At, NAMESPACES, PODS, Resource};
+use super::together::Together;
 use super::{Reference, connect};
 use crate::failpoint;
 
@@ -35,6 +36,7 @@ pub struct Cluster {
     client: OnceCell<Client>,
     /// When its identity was last seen to be right.
     seen: Mutex<Option<Instant>>,
+    together: Together,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -67,13 +69,18 @@ impl Cluster {
     /// A cluster that is not connected to yet.
     #[must_use]
     pub fn new(reference: Reference) -> Self {
-        Self { reference, client: OnceCell::new(), seen: Mutex::new(None) }
+        Self { reference, client: OnceCell::new(), seen: Mutex::new(None), together: Together::default() }
     }
 
     /// How it is named, known and reached.
     #[must_use]
     pub fn reference(&self) -> &Reference {
         &self.reference
+    }
+
+    /// Questions about its nodes that wait for an answer.
+    pub(super) fn together(&self) -> &Together {
+        &self.together
     }
 
     /// Its name in the environment.

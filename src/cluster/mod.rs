@@ -6,6 +6,7 @@ pub mod connect;
 pub mod error;
 pub mod rbac;
 pub mod resource;
+pub mod together;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,8 +12,8 @@ use crate::fault::{Bite, Kind, KindError, Observed, Progress, Record};
 use super::ledger::Ledger;
 use super::log::EventLog;
 
-/// Most inject calls of one step in flight. Measured: 16 at once reach what an AWS-like control plane gives.
-const AT_ONCE: usize = 16;
+/// Most inject calls of one step in flight. Measured: 16 at once reach what an AWS-like control plane gives, 32 what a Kubernetes API server gives.
+const AT_ONCE: usize = 32;
 /// Longest a call may take; its answer counts as lost after that, so that no undo waits for it longer.
 const CALL: Duration = Duration::from_secs(20);
 /// Pause between two looks at whether a fault bites.

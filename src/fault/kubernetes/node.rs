@@ -12,6 +12,7 @@ use crate::cluster::access::Needs;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, NODES};
+use crate::cluster::together;
 use crate::fault::{ByHand, KindError, Observed, Prepared, Record, TargetId};
 
 /// Label of a node's availability zone.
@@ -177,7 +178,7 @@ impl Nodes {
     /// The node with the uid of the target; none when it is gone, or another has its name.
     async fn find(&self, target: &TargetId) -> Result<Option<Value>, ApiError> {
         let (name, uid) = parts(target);
-        Ok(self.cluster.get(&at(name)).await?.filter(|node| mark::uid(node) == uid))
+        Ok(together::node(&self.cluster, name).await?.filter(|node| mark::uid(node) == uid))
     }
 }
 

@@ -74,7 +74,7 @@ impl Definition for PodKill {
             ],
             permissions: Permissions {
                 inject: &["create pods/eviction"],
-                revert: &[],
+                revert: &["nothing: the owner starts other pods"],
                 read: &["get namespaces (kube-system)", "get, list pods", "get replicasets, statefulsets, daemonsets", "list poddisruptionbudgets"],
             },
             example: "podKill: {cluster: east, namespace: shop, pods: {labels: {app: api}}, percent: \"50%\"}",
