@@ -12,7 +12,7 @@ use super::error::chain;
 use crate::drill::spec::ClusterConnection;
 
 /// Longest that connecting may take.
-const CONNECT: Duration = Duration::from_secs(3);
+const CONNECT: Duration = Duration::from_secs(10);
 /// Longest that an answer may take. The engine gives a call up sooner.
 const ANSWER: Duration = Duration::from_secs(15);
 
