@@ -261,9 +261,15 @@ impl Case<'_> {
             self.ends(&records, Phase::Verified, &[Phase::Reverted]).await?;
             return Ok(Seen::Without);
         }
+        // Our companion goes with its target; the new object, and all else, stays as it is.
+        let theirs = without_companions(self.subject.state(&self.on));
         self.ends(&records, Phase::Verified, &[Phase::Gone]).await?;
         if !self.ground.discovered(&records[0].run).await.is_empty() {
             return Err("something of the run is still found".to_owned());
+        }
+        let now = without_companions(self.subject.state(&self.on));
+        if now != theirs {
+            return Err(format!("the new object was touched: it was\n{theirs}\nand is\n{now}"));
         }
         Ok(Seen::Held)
     }
@@ -315,6 +321,14 @@ async fn eventually_async<F: Future<Output = Result<(), String>>>(look: impl Fn(
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(200)).await,
         }
     }
+}
+
+/// A state without the `ConfigMap`s that firedrill makes beside a target.
+fn without_companions(mut state: Value) -> Value {
+    if let Some(objects) = state.as_object_mut() {
+        objects.retain(|key, _| !(key.starts_with("ConfigMap ") && key.contains("/firedrill-")));
+    }
+    state
 }
 
 /// Every kind of this suite.
