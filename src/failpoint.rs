@@ -36,6 +36,8 @@ pub const NAMES: &[&str] = &[
     "cluster.delete.after",
     "cluster.evict.before",
     "cluster.evict.after",
+    "aws.before",
+    "aws.after",
 ];
 
 /// A failpoint was told to fail here.

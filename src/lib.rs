@@ -13,6 +13,7 @@
 //! | [`score`] | what a run proved: samples, clocks, verdicts, score |
 //! | [`report`] | how it is told: folds over the event stream |
 //! | [`cluster`] | Kubernetes clusters, as kinds and probes call them |
+//! | [`aws`] | AWS accounts, as kinds and probes call them |
 //! | [`gateway`] | the egress gateway that gateway faults steer |
 //! | [`sandbox`] | the embedded default: two regions on loopback |
 //! | [`cli`] | one file per subcommand |
@@ -30,10 +31,12 @@
 //! gateway  -> clock
 //! http     ->
 //! cluster  -> drill failpoint
-//! fault    -> clock event drill gateway http cluster
-//! probe    -> clock event drill http cluster
+//! aws      -> drill failpoint
+//! needs    -> cluster aws
+//! fault    -> clock event drill gateway http cluster aws needs
+//! probe    -> clock event drill http cluster aws needs
 //! journal  -> clock event failpoint fault
-//! plan     -> clock event drill fault cluster
+//! plan     -> clock event drill fault
 //! score    -> clock event exit
 //! engine   -> clock event exit failpoint drill plan fault probe journal score
 //! report   -> clock event exit score
@@ -41,6 +44,7 @@
 //! cli      -> *
 //! ```
 
+pub mod aws;
 pub mod clock;
 pub mod cluster;
 pub mod drill;
@@ -52,6 +56,7 @@ pub mod fault;
 pub mod gateway;
 pub mod http;
 pub mod journal;
+pub mod needs;
 pub mod plan;
 pub mod probe;
 pub mod report;

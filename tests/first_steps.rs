@@ -229,7 +229,7 @@ fn explain_says_all_that_an_engineer_asks_about_a_kind() {
     let probe = said(dir.path(), &["explain", "canary"]);
     assert!(probe.contains("canary (probe)") && !probe.contains("UNDO") && !probe.contains("LIMIT"), "{probe}");
 
-    let planned = said(dir.path(), &["explain", "ec2Stop"]);
+    let planned = said(dir.path(), &["explain", "gatewayDns"]);
     assert!(planned.contains("not built yet in this version"), "{planned}");
     let drain = said(dir.path(), &["explain", "nodeDrain"]);
     assert!(drain.contains("nodes.zones  <list (availability zone)>") && drain.contains("create pods/eviction"), "{drain}");

@@ -1,5 +1,6 @@
 //! What commands print for people: columns, ages, text that cannot steer a terminal, commands to copy.
 
+pub use crate::fault::shell::word as quoted;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
@@ -72,13 +73,6 @@ pub fn program(context: &Context) -> String {
         Some(dir) => format!("firedrill --state-dir {}", quoted(&dir.display().to_string())),
         None => "firedrill".to_owned(),
     }
-}
-
-/// One word of a shell command.
-#[must_use]
-pub fn quoted(word: &str) -> String {
-    let safe = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-+:@%,=".contains(&byte));
-    if safe { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

@@ -18,7 +18,6 @@ use crate::drill::{bind, freeze, load};
 use crate::engine::runner::{GATE_TIMEOUT, Setup, objective_infos};
 use crate::event::{Health, ObjectiveInfo, RunStarted};
 use crate::exit::Exit;
-use crate::fault::KindError;
 use crate::fault::registry::Registry;
 use crate::journal::sqlite::Sqlite;
 use crate::journal::{Journal, RunHeader};
@@ -82,7 +81,7 @@ async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool
     let clock = Clock::system();
     let (spec, environment) = (&bound.spec, &opened.environment.spec);
     let kinds = Arc::new(Registry::new(environment));
-    let probes = Arc::new(Opener::sharing(environment, clock, kinds.clusters()));
+    let probes = Arc::new(Opener::sharing(environment, clock, kinds.connections()));
     let objectives = objective_infos(spec, probes.as_ref(), &run);
     let baseline = spec.baseline.map_or_else(|| default_baseline(&objectives), |length| *length);
     let now = clock.now();
@@ -140,9 +139,7 @@ async fn unreadable_probes(drill: &Drill, environment: &EnvironmentSpec, probes:
         match missing {
             Ok(missing) => refusals.extend(missing.iter().map(|access| refusal(format!("{whose}: permission missing: {access}")))),
             Err(error) => {
-                let error = KindError::from(error);
-                let unreachable = matches!(error, KindError::Unreachable(_));
-                refusals.push(Refusal { unreachable, ..refusal(format!("{whose}: {error}")) });
+                refusals.push(Refusal { unreachable: error.unreachable, ..refusal(format!("{whose}: {error}")) });
             }
         }
     }

@@ -88,7 +88,7 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
 /// The world of a recovery: no person is asked anything.
 pub fn world(clock: Clock, journal: Arc<dyn Journal>, environment: &EnvironmentSpec) -> World {
     let kinds = Registry::new(environment);
-    let probes = Opener::sharing(environment, clock, kinds.clusters());
+    let probes = Opener::sharing(environment, clock, kinds.connections());
     World { clock, journal, kinds: Arc::new(kinds), probes: Arc::new(probes), people: Arc::new(Nobody) }
 }
 

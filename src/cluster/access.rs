@@ -101,6 +101,13 @@ pub struct Needs {
 }
 
 impl Needs {
+    /// Adds what something else needs.
+    pub fn extend(&mut self, more: Self) {
+        self.inject.extend(more.inject);
+        self.revert.extend(more.revert);
+        self.read.extend(more.read);
+    }
+
     /// All, each once.
     #[must_use]
     pub fn all(&self) -> Vec<Access> {

@@ -108,9 +108,10 @@ impl Forward<'_> {
             Err(error @ (KindError::Refused(_) | KindError::Unreachable(_))) => Err(error),
             // Neither success nor failure until it is read back.
             Err(error) => match tokio::time::timeout(CALL, self.kind.observe(record)).await.unwrap_or_else(|_| unreadable()) {
-                Observed::Ours { .. } => Ok(()),
+                // On its way: whether it bites is seen later.
+                Observed::Ours { .. } | Observed::InTransition { .. } => Ok(()),
                 Observed::Other { current } => Err(KindError::Conflict(format!("{error}; it is now {current}"))),
-                Observed::Prior | Observed::InTransition { .. } | Observed::Absent | Observed::Unreadable { .. } => Err(error),
+                Observed::Prior | Observed::Absent | Observed::Unreadable { .. } => Err(error),
             },
         };
         match landed {

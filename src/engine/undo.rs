@@ -34,6 +34,9 @@ const HURRIED_TOTAL: Duration = Duration::from_secs(5);
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(15));
 /// A target that could not be undone for this long is called stuck: visible, no longer waited for by others, still retried.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// The same for one that is on its way by itself (stopping, pending), and the pause between two looks at it.
+const WAITING_STUCK_AFTER: Duration = Duration::from_secs(600);
+const WAITING_PAUSE: Duration = Duration::from_secs(2);
 /// Pause between the two readings that must both say "absent".
 const ABSENT_PAUSE: Duration = Duration::from_secs(2);
 
@@ -156,13 +159,19 @@ impl Target<'_> {
                     self.pause(ABSENT_PAUSE).await;
                     continue;
                 }
-                Decision::Wait { why } => Some(why),
+                // What is on its way needs its time: instances take minutes to stop.
+                Decision::Wait { why } => {
+                    attempt += 1;
+                    self.report_trouble(attempt, begun, WAITING_STUCK_AFTER, &why).await;
+                    self.pause(WAITING_PAUSE).await;
+                    continue;
+                }
                 Decision::Retry { error } => Some(error),
             };
             // The read-back after a write that went well needs no pause.
             let Some(trouble) = trouble else { continue };
             attempt += 1;
-            self.report_trouble(attempt, begun, &trouble).await;
+            self.report_trouble(attempt, begun, STUCK_AFTER, &trouble).await;
             self.pause(backoff(attempt)).await;
         }
     }
@@ -197,8 +206,8 @@ impl Target<'_> {
         }
     }
 
-    async fn report_trouble(&mut self, attempt: u32, begun: Timestamp, trouble: &str) {
-        if self.record.phase != Phase::Stuck && self.undo.world.clock.now().since(begun) >= STUCK_AFTER {
+    async fn report_trouble(&mut self, attempt: u32, begun: Timestamp, stuck_after: Duration, trouble: &str) {
+        if self.record.phase != Phase::Stuck && self.undo.world.clock.now().since(begun) >= stuck_after {
             self.set(Phase::Stuck, Some(trouble)).await;
             (self.step_aside)();
         } else if attempt.is_power_of_two() {

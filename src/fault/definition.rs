@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema};
 
 use super::{Kind, KindError, Record};
+use crate::aws::Accounts;
 use crate::cluster::Clusters;
 use crate::drill::about::About;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
@@ -17,6 +18,8 @@ pub struct Places {
     pub environment: EnvironmentSpec,
     /// Connections to clusters.
     pub clusters: Clusters,
+    /// Connections to AWS accounts.
+    pub accounts: Accounts,
 }
 
 /// Implemented by each kind's parameters, in the kind's file. A kind with only an empty `impl` is accepted in files, and refused by the plan as not

@@ -11,17 +11,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
+use crate::needs::Needs;
 
 pub mod aws;
+pub mod carried;
 pub mod definition;
 pub mod gateway;
 pub mod kubernetes;
 pub mod params;
 pub mod registry;
 pub mod sandbox;
+pub mod shell;
 
 /// The version that this build writes into [`Record::version`].
 pub const RECORD_VERSION: u32 = 1;
@@ -241,8 +243,8 @@ pub trait Kind: Send + Sync {
         Needs::default()
     }
 
-    /// Reads: those of [`Kind::needs`] that are not allowed.
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    /// Reads: those of [`Kind::needs`] that are not allowed, by name.
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         Ok(Vec::new())
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::definition::{Entry, Places};
 use super::params::{ActionSpec, FaultSpec};
 use super::{Kind, KindError, KindSource, Record};
+use crate::aws::Accounts;
 use crate::cluster::Clusters;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 
@@ -21,10 +22,10 @@ impl Registry {
         Self { places: Places { environment: environment.clone(), ..Places::default() } }
     }
 
-    /// Connections to clusters, for whoever reads the same ones.
+    /// Its connections, for whoever reads the same places.
     #[must_use]
-    pub fn clusters(&self) -> Clusters {
-        self.places.clusters.clone()
+    pub fn connections(&self) -> (Clusters, Accounts) {
+        (self.places.clusters.clone(), self.places.accounts.clone())
     }
 }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::cluster::access::Access;
 use crate::cluster::error::ApiError;
 use crate::event::{CanarySample, Health};
+use crate::needs::Needs;
 use crate::probe::params::ProbeSpec;
 
 mod canary;
@@ -52,6 +52,22 @@ impl Reading {
     }
 }
 
+/// Nobody could say what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Unasked {
+    /// What the platform said.
+    pub why: String,
+    /// The platform could not be asked.
+    pub unreachable: bool,
+}
+
+impl From<ApiError> for Unasked {
+    fn from(error: ApiError) -> Self {
+        Self { why: error.to_string(), unreachable: matches!(error, ApiError::Config { .. } | ApiError::Unreachable { .. }) }
+    }
+}
+
 /// One kind of probe, opened for one address.
 #[async_trait]
 pub trait Probe: Send + Sync {
@@ -64,13 +80,13 @@ pub trait Probe: Send + Sync {
     /// Kind and address, for people.
     fn describe(&self) -> String;
 
-    /// What a cluster must allow, from the parameters alone: the plan checks it, and `firedrill policy` prints it.
-    fn needs(&self) -> Vec<Access> {
-        Vec::new()
+    /// What must be allowed, from the parameters alone: the plan checks it, and `firedrill policy` prints it.
+    fn needs(&self) -> Needs {
+        Needs::default()
     }
 
-    /// Reads: those of [`Probe::needs`] that are not allowed.
-    async fn missing(&self) -> Result<Vec<Access>, ApiError> {
+    /// Reads: those of [`Probe::needs`] that are not allowed, by name.
+    async fn missing(&self) -> Result<Vec<String>, Unasked> {
         Ok(Vec::new())
     }
 }

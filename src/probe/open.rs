@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::params::ProbeSpec;
 use super::{Probe, ProbeSource, Reading};
+use crate::aws::Accounts;
 use crate::clock::Clock;
 use crate::cluster::Clusters;
 use crate::drill::spec::EnvironmentSpec;
@@ -15,6 +16,7 @@ use crate::http::{Client, Failure, Rules};
 pub struct Opener {
     environment: EnvironmentSpec,
     clusters: Clusters,
+    accounts: Accounts,
     client: Result<Client, String>,
     sources: BTreeMap<String, String>,
     clock: Clock,
@@ -26,17 +28,17 @@ impl Opener {
     /// An opener for an environment; probes take their time from `clock`.
     #[must_use]
     pub fn new(environment: &EnvironmentSpec, clock: Clock) -> Self {
-        Self::sharing(environment, clock, Clusters::default())
+        Self::sharing(environment, clock, (Clusters::default(), Accounts::default()))
     }
 
-    /// The same, on connections to clusters that others use too.
+    /// The same, on connections that others use too.
     #[must_use]
-    pub fn sharing(environment: &EnvironmentSpec, clock: Clock, clusters: Clusters) -> Self {
+    pub fn sharing(environment: &EnvironmentSpec, clock: Clock, (clusters, accounts): (Clusters, Accounts)) -> Self {
         let allow_private = environment.network.as_ref().is_some_and(|network| network.allow_private);
         let sources = environment.prometheus.iter().map(|source| (source.name.clone(), source.url.clone())).collect();
         let rules = Rules { allow_private };
         let environment = environment.clone();
-        Self { environment, clusters, client: Client::new(rules), sources, clock, rules, opened: AtomicU64::new(0) }
+        Self { environment, clusters, accounts, client: Client::new(rules), sources, clock, rules, opened: AtomicU64::new(0) }
     }
 }
 
@@ -50,6 +52,8 @@ pub struct Opening<'a> {
     pub environment: &'a EnvironmentSpec,
     /// Connections to its clusters.
     pub clusters: &'a Clusters,
+    /// Connections to its AWS accounts.
+    pub accounts: &'a Accounts,
     /// Prometheus sources of the environment: name and URL.
     pub sources: &'a BTreeMap<String, String>,
     /// Unique among all probes of all runs: tells one canary's numbers from another's.
@@ -71,6 +75,7 @@ impl ProbeSource for Opener {
             rules: self.rules,
             environment: &self.environment,
             clusters: &self.clusters,
+            accounts: &self.accounts,
             sources: &self.sources,
             series: format!("{run}.{}", self.opened.fetch_add(1, Ordering::Relaxed) + 1),
             clock: self.clock,

@@ -8,13 +8,13 @@ use serde_json::Value;
 use super::definition::Definition;
 use super::open::Opening;
 use super::params::WorkloadProbe;
-use super::{Probe, Reading};
-use crate::cluster::access::Access;
+use super::{Probe, Reading, Unasked};
+use crate::cluster::access::{self, Access};
 use crate::cluster::api::Cluster;
-use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, DAEMON_SETS, DEPLOYMENTS, Resource, STATEFUL_SETS};
 use crate::drill::about::{About, Permissions};
 use crate::drill::text::Percent;
+use crate::needs::Needs;
 
 /// One object of one cluster, read again at each tick.
 struct Workload {
@@ -65,6 +65,10 @@ impl Workload {
         self.resource.at(Some(&self.namespace), &self.name)
     }
 
+    fn wanted(&self) -> Vec<Access> {
+        vec![self.cluster.check_access(), self.cluster.access("get", self.resource, Some(&self.namespace)).named(&self.name)]
+    }
+
     fn judge(&self, found: &Value) -> Reading {
         let number = |pointer: &str| found.pointer(pointer).and_then(Value::as_u64);
         let count = |pointer: &str| number(pointer).unwrap_or(0);
@@ -109,12 +113,12 @@ impl Probe for Workload {
         format!("workload {} of {} ready ≥ {}", self.at(), self.cluster.name(), self.ready)
     }
 
-    fn needs(&self) -> Vec<Access> {
-        vec![self.cluster.check_access(), self.cluster.access("get", self.resource, Some(&self.namespace)).named(&self.name)]
+    fn needs(&self) -> Needs {
+        access::Needs { read: self.wanted(), ..access::Needs::default() }.into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, ApiError> {
-        self.cluster.missing(self.needs()).await
+    async fn missing(&self) -> Result<Vec<String>, Unasked> {
+        Ok(self.cluster.missing(self.wanted()).await?.iter().map(Access::to_string).collect())
     }
 }
 

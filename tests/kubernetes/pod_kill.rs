@@ -132,7 +132,7 @@ async fn one_eviction_a_pod_and_only_what_the_plan_asked_for() {
     east.namespace("kill-audit", 3, 3);
     let two = step("kill-audit", &json!({"count": 2}));
     let needs = Ground::new(bed).kind(&two).needs();
-    let user = east.user("killer", &super::ground::roles(&needs.all(), "killer"));
+    let user = east.user("killer", &super::ground::roles(&needs.cluster.all(), "killer"));
     let ground = Ground::as_user(bed, "east", &user);
     let records = ground.records(&run_id(), &two).await;
     ground.inject(&two, &records).await.unwrap();
@@ -142,8 +142,8 @@ async fn one_eviction_a_pod_and_only_what_the_plan_asked_for() {
         changed.map(|entry| format!("{} {}/{}", entry.verb, entry.resource, entry.subresource)).collect()
     };
     assert_eq!(changes(), ["create pods/eviction", "create pods/eviction"]);
-    for (number, gone) in needs.all().into_iter().enumerate() {
-        let left: Vec<_> = needs.all().into_iter().filter(|access| *access != gone).collect();
+    for (number, gone) in needs.cluster.all().into_iter().enumerate() {
+        let left: Vec<_> = needs.cluster.all().into_iter().filter(|access| *access != gone).collect();
         let user = east.user(&format!("killer-{number}"), &super::ground::roles(&left, &format!("killer-{number}")));
         let plan = Ground::as_user(bed, "east", &user).plan(&run_id(), &two).await;
         let refusals: Vec<String> = plan.refusals.iter().map(ToString::to_string).collect();

@@ -212,7 +212,7 @@ async fn one_change_to_inject_and_one_to_revert_and_only_what_the_plan_asked_for
     east.namespace("scale-audit", 3, 1);
     let step = fault(east, "scale-audit", 1);
     let needs = Ground::new(bed).kind(&step).needs();
-    let user = east.user("scaler", &super::ground::roles(&needs.all(), "scaler"));
+    let user = east.user("scaler", &super::ground::roles(&needs.cluster.all(), "scaler"));
     let ground = Ground::as_user(bed, "east", &user);
     let records = ground.records(&run_id(), &step).await;
     ground.inject(&step, &records).await.unwrap();
@@ -224,8 +224,8 @@ async fn one_change_to_inject_and_one_to_revert_and_only_what_the_plan_asked_for
         .collect();
     assert_eq!(changes, ["create configmaps", "patch deployments", "patch deployments", "delete configmaps"]);
     // Each single permission that is missing is named by the plan.
-    for (number, gone) in needs.all().into_iter().enumerate() {
-        let left: Vec<_> = needs.all().into_iter().filter(|access| *access != gone).collect();
+    for (number, gone) in needs.cluster.all().into_iter().enumerate() {
+        let left: Vec<_> = needs.cluster.all().into_iter().filter(|access| *access != gone).collect();
         let user = east.user(&format!("scaler-{number}"), &super::ground::roles(&left, &format!("scaler-{number}")));
         let plan = Ground::as_user(bed, "east", &user).plan(&run_id(), &step).await;
         let refusals: Vec<String> = plan.refusals.iter().map(ToString::to_string).collect();

@@ -163,7 +163,7 @@ async fn one_patch_there_and_one_back_and_only_what_the_plan_asked_for() {
     filled(east, "service-audit", 2);
     let step = step("service-audit", "app");
     let needs = Ground::new(bed).kind(&step).needs();
-    let user = east.user("darkener", &super::ground::roles(&needs.all(), "darkener"));
+    let user = east.user("darkener", &super::ground::roles(&needs.cluster.all(), "darkener"));
     let ground = Ground::as_user(bed, "east", &user);
     let records = ground.records(&run_id(), &step).await;
     ground.inject(&step, &records).await.unwrap();
@@ -173,8 +173,8 @@ async fn one_patch_there_and_one_back_and_only_what_the_plan_asked_for() {
     let changes: Vec<String> = changed.map(|entry| format!("{} {}", entry.verb, entry.resource)).collect();
     assert_eq!(changes, ["patch services", "patch services"]);
     filled(east, "service-audit", 2);
-    for (number, gone) in needs.all().into_iter().enumerate() {
-        let left: Vec<_> = needs.all().into_iter().filter(|access| *access != gone).collect();
+    for (number, gone) in needs.cluster.all().into_iter().enumerate() {
+        let left: Vec<_> = needs.cluster.all().into_iter().filter(|access| *access != gone).collect();
         let user = east.user(&format!("darkener-{number}"), &super::ground::roles(&left, &format!("darkener-{number}")));
         let plan = Ground::as_user(bed, "east", &user).plan(&run_id(), &step).await;
         let refusals: Vec<String> = plan.refusals.iter().map(ToString::to_string).collect();

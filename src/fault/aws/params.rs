@@ -247,12 +247,6 @@ pub struct AsgScale {
     pub desired: u32,
 }
 
-impl Definition for Ec2Stop {
-    fn limit() -> Duration {
-        Duration::from_mins(10)
-    }
-}
-
 impl Definition for SubnetIsolate {}
 
 impl Definition for AwsIamDeny {}

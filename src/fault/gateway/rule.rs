@@ -15,6 +15,7 @@ use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::Places;
 use crate::fault::gateway::params::Existing;
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 use crate::gateway::aws_host;
 use crate::gateway::client::{Client, ClientError};
@@ -213,11 +214,11 @@ impl Kind for GatewayRule {
     }
 
     fn by_hand(&self, record: &Record) -> ByHand {
-        let socket = quote(&self.place.socket);
+        let socket = word(&self.place.socket);
         let inject = Self::rule(record).ok().and_then(|rule| serde_json::to_string(&rule).ok());
         ByHand {
-            inject: inject.iter().map(|rule| format!("firedrill gateway put --socket {socket} {}", quote(rule))).collect(),
-            undo: vec![format!("firedrill gateway remove --socket {socket} {}", quote(&record.target.id))],
+            inject: inject.iter().map(|rule| format!("firedrill gateway put --socket {socket} {}", word(rule))).collect(),
+            undo: vec![format!("firedrill gateway remove --socket {socket} {}", word(&record.target.id))],
         }
     }
 }
@@ -346,10 +347,4 @@ fn kind_error(error: ClientError) -> KindError {
         ClientError::Refused { code: ErrorCode::Conflict | ErrorCode::Over, message } => KindError::Conflict(message),
         ClientError::Refused { code: ErrorCode::Invalid | ErrorCode::Full, message } => KindError::Failed(message),
     }
-}
-
-/// One word for a POSIX shell.
-fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -11,6 +11,7 @@ use super::{mark, object, place};
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, CONFIG_MAPS};
+use crate::fault::carried::{packed, unpacked};
 use crate::fault::{KindError, Record, TargetId};
 
 /// Key of its data.
@@ -41,7 +42,7 @@ fn config_map(record: &Record, at: &At<'_>) -> Value {
             "annotations": {mark::EXPIRES: record.undo_by.to_string()},
         },
         "immutable": true,
-        "data": {RECORD: mark::packed(record)},
+        "data": {RECORD: packed(record)},
     })
 }
 
@@ -83,7 +84,7 @@ fn same(one: &Record, other: &Record) -> bool {
 /// The record that a `ConfigMap` carries, if it is where that record put it.
 fn carried(found: &Value, place: &str, invert: Value) -> Option<Record> {
     let run = found.pointer("/metadata/labels")?.get(mark::RUN)?.as_str()?;
-    let record = mark::unpacked(run, text(found, "/data/record"), invert)?;
+    let record = unpacked(run, text(found, "/data/record"), invert)?;
     let at = at(&record).ok()?;
     let here = (at.namespace.unwrap_or_default(), at.name) == (text(found, "/metadata/namespace"), text(found, "/metadata/name"));
     let beside = record.target.id.split('/').nth(1) == at.namespace;
@@ -147,7 +148,7 @@ mod tests {
         assert!(ghost("/metadata/namespace", "shop").is_some());
         assert!(ghost("/metadata/namespace", "restored").is_none(), "another namespace");
         assert!(ghost("/metadata/name", "copy").is_none(), "another name");
-        let with = |target: &str| ghost("/data/record", &mark::packed(&record()).replace("deployments/shop/api/uid-1", target));
+        let with = |target: &str| ghost("/data/record", &packed(&record()).replace("deployments/shop/api/uid-1", target));
         assert!(with("deployments/bank/api/uid-1").is_none(), "a target elsewhere");
         assert!(ghost("/data/record", "{}").is_none(), "not a record");
         assert!(carried(&made(), "kubernetes/another", Value::Null).is_none(), "another cluster");

@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::corefile;
-use super::place::{self, kubectl, quote, text};
+use super::place::{self, kubectl, text};
 use super::{dns_block, dns_examine, dns_zones, mark};
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
+use crate::cluster::access;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, CONFIG_MAPS, PODS, SERVICES};
@@ -24,8 +24,10 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 use crate::http::dns;
+use crate::needs::Needs;
 
 const NAME: &str = "dnsBlackhole";
 /// Namespace and name of the `ConfigMap` of kubeadm, EKS, AKS, k3s and most others.
@@ -265,10 +267,10 @@ impl Kind for ClusterDns {
         if wanted.server().is_none() {
             read.push(self.cluster.access("get", SERVICES, Some(AT.0)).named(SERVICE));
         }
-        Needs { inject: vec![map("patch")], revert: vec![map("patch")], read }
+        access::Needs { inject: vec![map("patch")], revert: vec![map("patch")], read }.into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         place::missing(&self.needs(), &self.wanted()?.places).await
     }
 
@@ -379,7 +381,7 @@ impl Kind for ClusterDns {
         let ours = format!("{prior}{}", added(record));
         let swap = |from: &str, to: &str| {
             let operations = json!([mark::test(COREFILE, from.into()), {"op": "replace", "path": COREFILE, "value": to}]);
-            format!("{kubectl} patch configmap {} --type=json -p {}", AT.1, quote(&operations.to_string()))
+            format!("{kubectl} patch configmap {} --type=json -p {}", AT.1, word(&operations.to_string()))
         };
         ByHand {
             inject: vec![swap(prior, &ours)],

@@ -13,17 +13,19 @@ use serde_json::{Value, json};
 use super::address_ranges::AddressRanges;
 use super::egress_policy::{self, Vanishing};
 use super::params::PodSelector;
-use super::place::{self, kubectl, quote, text};
+use super::place::{self, kubectl, text};
 use super::{egress_examine, mark};
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
+use crate::cluster::access;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, DAEMON_SETS, NETWORK_POLICIES, NODES, PODS};
 use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
+use crate::needs::Needs;
 
 const NAME: &str = "egressBlackhole";
 /// More ranges than this make a policy that network plugins choke on, and a mark that does not fit into annotations (256 KiB).
@@ -201,7 +203,7 @@ impl Kind for Egress {
     fn needs(&self) -> Needs {
         let Some(wanted) = &self.wanted else { return Needs::default() };
         let policies = |verb| self.cluster.access(verb, NETWORK_POLICIES, Some(&wanted.parameters.namespace));
-        Needs {
+        access::Needs {
             inject: vec![policies("create")],
             revert: vec![policies("delete")],
             read: vec![
@@ -213,9 +215,10 @@ impl Kind for Egress {
                 self.cluster.access("get", DAEMON_SETS, Some(egress_examine::CILIUM.0)).named(egress_examine::CILIUM.1),
             ],
         }
+        .into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         place::missing(&self.needs(), &self.wanted()?.places).await
     }
 
@@ -304,8 +307,8 @@ impl Kind for Egress {
         let (namespace, name) = parts(&record.target);
         let kubectl = kubectl(&self.cluster);
         ByHand {
-            inject: vec![format!("printf %s {} | {kubectl} create -f -", quote(&object(record, false).to_string()))],
-            undo: vec![format!("{kubectl} delete networkpolicy {} -n {}", quote(name), quote(namespace))],
+            inject: vec![format!("printf %s {} | {kubectl} create -f -", word(&object(record, false).to_string()))],
+            undo: vec![format!("{kubectl} delete networkpolicy {} -n {}", word(name), word(namespace))],
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The mark on a target: annotations, written in the same patch as the change, which are enough to undo it with the journal lost.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::place::text;
-use crate::clock::Timestamp;
-use crate::event::Phase;
-use crate::fault::{RECORD_VERSION, Record, TargetId};
+use crate::fault::carried::{packed, unpacked};
+use crate::fault::{Record, TargetId};
 
 /// Run id.
 pub const RUN: &str = "firedrill.dev/run";
@@ -17,44 +15,9 @@ pub const RECORD: &str = "firedrill.dev/record";
 /// All of them.
 const ALL: [&str; 3] = [RUN, EXPIRES, RECORD];
 
-/// A record without how its cluster is reached.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Carried {
-    version: u32,
-    target: TargetId,
-    step: String,
-    after: Vec<String>,
-    kind: String,
-    action: bool,
-    keep: bool,
-    prior: Value,
-    ours: Value,
-    companions: Vec<String>,
-    undo_by: Timestamp,
-}
-
 /// The annotations of a record's mark.
 pub fn annotations(record: &Record) -> [(&'static str, String); 3] {
     [(RUN, record.run.clone()), (EXPIRES, record.undo_by.to_string()), (RECORD, packed(record))]
-}
-
-/// What a mark carries of a record, as text: all but the run and how its cluster is reached.
-pub fn packed(record: &Record) -> String {
-    let carried = Carried {
-        version: record.version,
-        target: record.target.clone(),
-        step: record.step.clone(),
-        after: record.after.clone(),
-        kind: record.kind.clone(),
-        action: record.action,
-        keep: record.keep,
-        prior: record.prior.clone(),
-        ours: record.ours.clone(),
-        companions: record.companions.clone(),
-        undo_by: record.undo_by,
-    };
-    serde_json::to_string(&carried).unwrap_or_default()
 }
 
 /// Patch operations that mark an object which no run has marked. `bare`: it has no annotations at all.
@@ -78,8 +41,8 @@ pub fn remove(record: &Record, object: &Value) -> Vec<Value> {
 
 /// Whether this record's mark is on the object.
 pub fn is_on(object: &Value, record: &Record) -> bool {
-    let mine = |carried: Carried| carried.step == record.step && carried.target == record.target;
-    annotation(object, RUN) == Some(&record.run) && parse(object).is_some_and(mine)
+    let mine = |carried: Record| carried.step == record.step && carried.target == record.target;
+    annotation(object, RUN) == Some(&record.run) && parse(object, Value::Null).is_some_and(mine)
 }
 
 /// Whether the object has no annotations at all: then the map must be made before something is added to it.
@@ -95,28 +58,7 @@ pub fn run(object: &Value) -> Option<&str> {
 /// The record that the mark of the object `target` carries. `None`: it has none that this build can read, or a ghost, which was made for another object
 /// and copied by a template, a rollback or a restored backup.
 pub fn carried(object: &Value, target: TargetId, invert: Value) -> Option<Record> {
-    unpacked(annotation(object, RUN)?, annotation(object, RECORD)?, invert).filter(|record| record.target == target)
-}
-
-/// The record that [`packed`] was made of.
-pub fn unpacked(run: &str, packed: &str, invert: Value) -> Option<Record> {
-    let carried: Carried = serde_json::from_str(packed).ok()?;
-    Some(Record {
-        version: carried.version.max(RECORD_VERSION),
-        run: run.to_owned(),
-        step: carried.step,
-        after: carried.after,
-        kind: carried.kind,
-        action: carried.action,
-        keep: carried.keep,
-        target: carried.target,
-        prior: carried.prior,
-        ours: carried.ours,
-        invert,
-        companions: carried.companions,
-        undo_by: carried.undo_by,
-        phase: Phase::Injected,
-    })
+    parse(object, invert).filter(|record| record.target == target)
 }
 
 /// A patch operation that must hold (RFC 6902, 4.6). A null value holds where nothing is.
@@ -134,8 +76,8 @@ pub fn uid(object: &Value) -> &str {
     text(object, "/metadata/uid")
 }
 
-fn parse(object: &Value) -> Option<Carried> {
-    serde_json::from_str(annotation(object, RECORD)?).ok()
+fn parse(object: &Value, invert: Value) -> Option<Record> {
+    unpacked(annotation(object, RUN)?, annotation(object, RECORD)?, invert)
 }
 
 fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {

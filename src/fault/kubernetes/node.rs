@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Value, json};
 
 use super::params::NodeSelector;
-use super::place::{self, kubectl, quote, text};
+use super::place::{self, kubectl, text};
 use super::{mark, place::invert};
 use crate::cluster::access::Needs;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, NODES};
 use crate::cluster::together;
+use crate::fault::shell::word;
 use crate::fault::{ByHand, KindError, Observed, Prepared, Record, TargetId};
 
 /// Label of a node's availability zone.
@@ -161,7 +162,7 @@ impl Nodes {
 
     /// How a person cordons and uncordons.
     pub fn by_hand(&self, record: &Record, inject: &str) -> ByHand {
-        let (kubectl, name) = (kubectl(&self.cluster), quote(parts(&record.target).0));
+        let (kubectl, name) = (kubectl(&self.cluster), word(parts(&record.target).0));
         ByHand {
             inject: vec![format!("{kubectl} {inject} {name}")],
             undo: vec![

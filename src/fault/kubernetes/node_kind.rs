@@ -11,10 +11,10 @@ use super::node::{self, Nodes};
 use super::params::NodeSelector;
 use super::{node_examine, place};
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
 use crate::cluster::resource::{DISRUPTION_BUDGETS, PODS};
 use crate::fault::definition::Places;
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Progress, Record, TargetId};
+use crate::needs::Needs;
 
 /// What makes a drain differ from a cordon.
 #[derive(Debug)]
@@ -113,10 +113,10 @@ impl Kind for NodeKind {
         for other in others.filter(|other| other.name() != cluster.name()) {
             needs.read.extend([other.check_access(), other.access("list", crate::cluster::resource::NODES, None)]);
         }
-        needs
+        needs.into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         let places = &self.wanted()?.places;
         place::missing(&self.needs(), places).await
     }

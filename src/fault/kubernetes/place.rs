@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cluster::access::{Access, Needs};
+use crate::cluster::access::Access;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::drill::spec::Protect;
 use crate::fault::definition::Places;
+use crate::fault::shell::word;
 use crate::fault::{KindError, Record};
+use crate::needs::Needs;
 
 /// How long a call whose answer was lost may still take effect. The API server ends a request by itself after a minute at most (`--request-timeout`);
 /// one that was received and not yet carried out is carried out within a few seconds, or fails its conditions.
@@ -43,12 +45,12 @@ pub fn of_record(record: &Record, places: &Places) -> Result<Arc<Cluster>, KindE
 }
 
 /// Reads: those of `needs` that are not allowed, each asked of its own cluster.
-pub async fn missing(needs: &Needs, places: &Places) -> Result<Vec<Access>, KindError> {
+pub async fn missing(needs: &Needs, places: &Places) -> Result<Vec<String>, KindError> {
     let mut missing = Vec::new();
     for cluster in places.clusters.all(&places.environment) {
-        let here: Vec<Access> = needs.all().into_iter().filter(|access| access.cluster == cluster.name()).collect();
+        let here: Vec<Access> = needs.cluster.all().into_iter().filter(|access| access.cluster == cluster.name()).collect();
         if !here.is_empty() {
-            missing.extend(cluster.missing(here).await?);
+            missing.extend(cluster.missing(here).await?.iter().map(Access::to_string));
         }
     }
     Ok(missing)
@@ -63,16 +65,10 @@ pub fn invert(cluster: &Cluster) -> Value {
 pub fn kubectl(cluster: &Cluster) -> String {
     let connection = &cluster.reference().connection;
     match (&connection.kubeconfig_file, &connection.context) {
-        (Some(file), _) => format!("kubectl --kubeconfig {}", quote(file)),
-        (None, Some(context)) => format!("kubectl --context {}", quote(context)),
+        (Some(file), _) => format!("kubectl --kubeconfig {}", word(file)),
+        (None, Some(context)) => format!("kubectl --context {}", word(context)),
         (None, None) => "kubectl".to_owned(),
     }
-}
-
-/// One word for a POSIX shell.
-pub fn quote(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
-    if !text.is_empty() && text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// Whether the environment protects a namespace.

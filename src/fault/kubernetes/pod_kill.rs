@@ -14,10 +14,10 @@ use super::evict::{self, Fate};
 use super::node_examine::{has_local_data, share, some};
 use super::object::{self, Identity};
 use super::params::PodSelector;
-use super::place::{self, kubectl, protected, quote, text};
+use super::place::{self, kubectl, protected, text};
 use super::{budget, mark, own};
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
+use crate::cluster::access;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{DAEMON_SETS, DISRUPTION_BUDGETS, PODS, REPLICA_SETS, Resource, STATEFUL_SETS};
@@ -25,7 +25,9 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::drill::text::Percent;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Progress, Record, TargetId};
+use crate::needs::Needs;
 
 const NAME: &str = "podKill";
 /// Owners that start a pod again, and whose count of ready pods tells when they have.
@@ -185,10 +187,10 @@ impl Kind for Kill {
         let to = |verb, resource| self.cluster.access(verb, resource, Some(&kill.namespace));
         let mut read = vec![self.cluster.check_access(), to("get", PODS), to("list", PODS), to("list", DISRUPTION_BUDGETS)];
         read.extend(OWNERS.map(|owner| to("get", owner)));
-        Needs { inject: vec![to("create", PODS).subresource("eviction")], revert: Vec::new(), read }
+        access::Needs { inject: vec![to("create", PODS).subresource("eviction")], revert: Vec::new(), read }.into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         place::missing(&self.needs(), &self.wanted()?.places).await
     }
 
@@ -301,13 +303,13 @@ impl Kind for Kill {
 
     fn by_hand(&self, record: &Record) -> ByHand {
         let Ok(identity) = identity(&record.target) else { return ByHand::default() };
-        let (kubectl, namespace, name) = (kubectl(&self.cluster), quote(identity.namespace), identity.at.name);
+        let (kubectl, namespace, name) = (kubectl(&self.cluster), word(identity.namespace), identity.at.name);
         let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": identity.namespace}});
         let owner = format!("{}/{}", text(&record.prior, "/owner/kind").to_lowercase(), text(&record.prior, "/owner/name"));
         ByHand {
-            inject: vec![format!("echo {} | {kubectl} create --raw {}/eviction -f -", quote(&eviction.to_string()), quote(&identity.at.path()))],
+            inject: vec![format!("echo {} | {kubectl} create --raw {}/eviction -f -", word(&eviction.to_string()), word(&identity.at.path()))],
             // The owner does it; a person looks whether it has.
-            undo: vec![format!("{kubectl} --namespace {namespace} get {}", quote(&owner))],
+            undo: vec![format!("{kubectl} --namespace {namespace} get {}", word(&owner))],
         }
     }
 }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::object::{self, Identity};
-use super::place::{self, kubectl, protected, quote, text};
+use super::place::{self, kubectl, protected, text};
 use super::{mark, replicas};
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
+use crate::cluster::access;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{ENDPOINT_SLICES, MUTATING_WEBHOOKS, SERVICES, VALIDATING_WEBHOOKS};
@@ -20,7 +20,9 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
+use crate::needs::Needs;
 
 const NAME: &str = "serviceBlackhole";
 /// The label that no pod has. Its value is unique to run and step: who finds it in a selector knows who put it there.
@@ -168,7 +170,7 @@ impl Kind for Blackhole {
         let Some(Wanted { service: ServiceBlackhole { namespace, service, .. }, .. }) = &self.wanted else { return Needs::default() };
         let own = |verb| self.cluster.access(verb, SERVICES, Some(namespace)).named(service);
         let list = |resource, namespace| self.cluster.access("list", resource, namespace);
-        Needs {
+        access::Needs {
             inject: vec![own("patch")],
             revert: vec![own("patch")],
             read: vec![
@@ -179,9 +181,10 @@ impl Kind for Blackhole {
                 list(MUTATING_WEBHOOKS, None),
             ],
         }
+        .into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         place::missing(&self.needs(), &self.wanted()?.places).await
     }
 
@@ -310,11 +313,11 @@ impl Kind for Blackhole {
 
     fn by_hand(&self, record: &Record) -> ByHand {
         let Ok(identity) = identity(&record.target) else { return ByHand::default() };
-        let service = format!("{} --namespace {}", kubectl(&self.cluster), quote(identity.namespace));
-        let name = quote(identity.at.name);
+        let service = format!("{} --namespace {}", kubectl(&self.cluster), word(identity.namespace));
+        let name = word(identity.at.name);
         let patch = |selector: &Value| {
             let patch = json!([{"op": "replace", "path": "/spec/selector", "value": selector}]);
-            format!("{service} patch service {name} --type=json --patch {}", quote(&patch.to_string()))
+            format!("{service} patch service {name} --type=json --patch {}", word(&patch.to_string()))
         };
         ByHand {
             inject: vec![patch(&record.ours["selector"])],

@@ -13,17 +13,19 @@ use serde_json::{Value, json};
 
 use super::node_examine::share;
 use super::object::{self, Identity};
-use super::place::{self, kubectl, protected, quote, text};
+use super::place::{self, kubectl, protected, text};
 use super::{budget, companion, mark, own, replicas};
 use crate::clock::Timestamp;
-use crate::cluster::access::{Access, Needs};
+use crate::cluster::access;
 use crate::cluster::api::Cluster;
 use crate::cluster::resource::{AUTOSCALERS, At, CONFIG_MAPS, DEPLOYMENTS, PODS, Resource, STATEFUL_SETS};
 use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
+use crate::needs::Needs;
 
 const NAME: &str = "workloadScale";
 /// What may be scaled.
@@ -193,14 +195,15 @@ impl Kind for Scale {
         let workload = |verb| self.cluster.access(verb, at.resource, namespace).named(at.name);
         let companion = |verb| self.cluster.access(verb, CONFIG_MAPS, namespace);
         let list = |resource| self.cluster.access("list", resource, namespace);
-        Needs {
+        access::Needs {
             inject: vec![companion("create"), workload("patch")],
             revert: vec![workload("patch"), companion("delete")],
             read: vec![self.cluster.check_access(), workload("get"), companion("get"), companion("list"), list(AUTOSCALERS), list(PODS)],
         }
+        .into()
     }
 
-    async fn missing(&self) -> Result<Vec<Access>, KindError> {
+    async fn missing(&self) -> Result<Vec<String>, KindError> {
         place::missing(&self.needs(), &self.wanted()?.places).await
     }
 
@@ -321,13 +324,12 @@ impl Kind for Scale {
 
     fn by_hand(&self, record: &Record) -> ByHand {
         let Ok(identity) = identity(&record.target) else { return ByHand::default() };
-        let (kubectl, namespace) = (kubectl(&self.cluster), quote(identity.namespace));
+        let (kubectl, namespace) = (kubectl(&self.cluster), word(identity.namespace));
         let (prior, ours) = (number(&record.prior), number(&record.ours));
         let what = format!("{}/{}", identity.at.resource.kind.to_lowercase(), identity.at.name);
-        let scale =
-            |from: i64, to: i64| format!("{kubectl} --namespace {namespace} scale {} --current-replicas={from} --replicas={to}", quote(&what));
+        let scale = |from: i64, to: i64| format!("{kubectl} --namespace {namespace} scale {} --current-replicas={from} --replicas={to}", word(&what));
         let companions = record.companions.iter().filter_map(|id| id.rsplit('/').next());
-        let delete = companions.map(|name| format!("{kubectl} --namespace {namespace} delete configmap {} --ignore-not-found", quote(name)));
+        let delete = companions.map(|name| format!("{kubectl} --namespace {namespace} delete configmap {} --ignore-not-found", word(name)));
         ByHand { inject: vec![scale(prior, ours)], undo: std::iter::once(scale(ours, prior)).chain(delete).collect() }
     }
 }

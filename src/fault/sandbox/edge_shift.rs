@@ -19,6 +19,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::word;
 use crate::fault::{Bite, ByHand, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 
 /// As written in files.
@@ -365,15 +366,10 @@ impl Kind for Shift {
         let Ok((before, ours)) = parts(record) else { return ByHand::default() };
         let put = |condition: &str, weights: &Weights| {
             let body = serde_json::json!({"weights": weights}).to_string();
-            format!("curl -X PUT -H 'If-Match: {condition}' -d '{body}' {}", quote(self.control.url().as_str()))
+            format!("curl -X PUT -H 'If-Match: {condition}' -d '{body}' {}", word(self.control.url().as_str()))
         };
         ByHand { inject: vec![put(&format!("\"{}\"", ours.if_version), &ours.weights)], undo: vec![put("*", &before.weights)] }
     }
-}
-
-/// One word for a POSIX shell.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,225 @@
+//! One AWS account as it is called: credentials of the right account, clients by region, and one way to a change.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::config::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use tokio::sync::OnceCell;
+
+use super::Reference;
+use super::access::Statement;
+use super::clients::{Clients, Use, retries};
+use super::error::CallError;
+use crate::failpoint;
+
+/// What an SDK's call answers.
+pub type Answer<T, E> = Result<T, SdkError<E, HttpResponse>>;
+
+/// An account of an environment, called for one purpose.
+#[derive(Debug)]
+pub struct Account {
+    reference: Reference,
+    purpose: Use,
+    /// Regions in which STS is asked: surviving ones first.
+    ask_in: Vec<String>,
+    base: OnceCell<SdkConfig>,
+    checked: OnceCell<()>,
+    clients: Mutex<HashMap<String, Clients>>,
+    shared: Mutex<HashMap<(TypeId, String), Arc<dyn Any + Send + Sync>>>,
+}
+
+impl Account {
+    /// Nothing is called yet. `prefer` are regions of the account that are expected to be well.
+    #[must_use]
+    pub fn new(reference: Reference, purpose: Use, prefer: &[String]) -> Self {
+        let regions = &reference.account.regions;
+        let first = prefer.iter().filter(|region| regions.contains(region));
+        let others = regions.iter().filter(|region| !prefer.contains(region));
+        let ask_in = first.chain(others).cloned().collect();
+        Self { reference, purpose, ask_in, base: OnceCell::new(), checked: OnceCell::new(), clients: Mutex::default(), shared: Mutex::default() }
+    }
+
+    /// Name in its environment.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.reference.account.name
+    }
+
+    /// How it is known.
+    #[must_use]
+    pub fn reference(&self) -> &Reference {
+        &self.reference
+    }
+
+    /// An action of this account, on all resources.
+    #[must_use]
+    pub fn may(&self, action: &str) -> Statement {
+        Statement::new(self.name(), action)
+    }
+
+    /// Clients of a region; none is the region of global services. The first use obtains credentials and asks whose they are.
+    ///
+    /// # Errors
+    /// No credentials, or another account's. In an undo an account that cannot be asked for is taken on trust: what is down must not stop it.
+    pub async fn clients(&self, region: Option<&str>) -> Result<Clients, CallError> {
+        let region = region.unwrap_or_else(|| self.reference.global_region());
+        let config = self.base.get_or_try_init(|| self.configure()).await?;
+        let clients = {
+            let mut known = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+            let new = || Clients::new(&config.to_builder().region(Region::new(region.to_owned())).build(), self.purpose);
+            known.entry(region.to_owned()).or_insert_with(new).clone()
+        };
+        self.checked.get_or_try_init(|| self.check(config)).await?;
+        Ok(clients)
+    }
+
+    /// When the credentials end that everything else is obtained with; none when they do not, or nobody says so.
+    ///
+    /// # Errors
+    /// No credentials.
+    pub async fn credentials_end(&self) -> Result<Option<SystemTime>, CallError> {
+        let config = self.load().await;
+        let provider = config.credentials_provider().ok_or_else(|| self.unusable("none are configured"))?;
+        let found = provider.provide_credentials().await.map_err(|error| self.unusable(&chain(&error)))?;
+        Ok(found.expiry())
+    }
+
+    /// What all kinds of one sort share in one place: a kind is opened anew for every record that is undone.
+    #[must_use]
+    pub fn shared<T: Any + Default + Send + Sync>(&self, place: &str) -> Arc<T> {
+        let mut all = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = all.entry((TypeId::of::<T>(), place.to_owned())).or_insert_with(|| Arc::new(T::default())).clone();
+        one.downcast().unwrap_or_else(|_| unreachable!("the key is its type"))
+    }
+
+    /// Reads.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub async fn read<T, E>(&self, action: &str, call: impl Future<Output = Answer<T, E>>) -> Result<T, CallError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        call.await.map_err(|error| CallError::of(self.name(), action, &error))
+    }
+
+    /// Writes: the only way to a change.
+    ///
+    /// # Errors
+    /// As [`CallError`].
+    pub async fn write<T, E>(&self, action: &str, call: impl Future<Output = Answer<T, E>>) -> Result<T, CallError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let (account, action) = (self.name().to_owned(), action.to_owned());
+        let failed = |tripped: failpoint::Tripped| CallError::Answered {
+            account: account.clone(),
+            action: action.clone(),
+            code: "Failpoint".to_owned(),
+            what: tripped.to_string(),
+        };
+        failpoint::hit("aws.before").map_err(failed)?;
+        let answer = call.await.map_err(|error| CallError::of(&account, &action, &error));
+        let lost = |tripped: failpoint::Tripped| CallError::LostAnswer { account: account.clone(), action: action.clone(), why: tripped.to_string() };
+        failpoint::hit("aws.after").map_err(lost)?;
+        answer
+    }
+
+    /// Asks with a call that changes nothing whether it would be allowed: a dry run, or one whose parameters cannot be carried out. Whatever else the
+    /// service answers comes after its authorization.
+    ///
+    /// # Errors
+    /// Nobody could say.
+    pub async fn allows<T, E>(&self, statement: &Statement, call: impl Future<Output = Answer<T, E>>) -> Result<Option<String>, CallError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match self.read(&statement.action, call).await {
+            Err(CallError::Denied { .. }) => Ok(Some(statement.to_string())),
+            Ok(_) | Err(CallError::Answered { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn configure(&self) -> Result<SdkConfig, CallError> {
+        let variable = std::env::vars().find(|(name, _)| name.starts_with("AWS_ENDPOINT_URL"));
+        if let (None, Some((name, _))) = (&self.reference.endpoint_url, variable) {
+            return Err(self.unusable(&format!("{name} is set, and a real account is never reached by another address; unset it")));
+        }
+        let config = self.load().await;
+        let role = match self.purpose {
+            Use::Run => self.reference.account.role_arn.as_ref(),
+            Use::Undo => self.reference.account.undo_role_arn.as_ref().or(self.reference.account.role_arn.as_ref()),
+        };
+        let config = match role {
+            Some(role) => {
+                let session = match self.purpose {
+                    Use::Run => "firedrill",
+                    Use::Undo => "firedrill-undo",
+                };
+                let provider = aws_config::sts::AssumeRoleProvider::builder(role).session_name(session).configure(&config).build().await;
+                config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
+            }
+            None => config,
+        };
+        let provider = config.credentials_provider().ok_or_else(|| self.unusable("none are configured"))?;
+        provider.provide_credentials().await.map_err(|error| self.unusable(&chain(&error)))?;
+        Ok(config)
+    }
+
+    /// The SDK's default chain, in the region where STS is asked first.
+    async fn load(&self) -> SdkConfig {
+        let region = self.ask_in.first().cloned().unwrap_or_else(|| self.reference.global_region().to_owned());
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(region))
+            .retry_config(retries())
+            .timeout_config(self.purpose.timeouts());
+        match &self.reference.endpoint_url {
+            Some(url) => loader.endpoint_url(url).load().await,
+            None => loader.load().await,
+        }
+    }
+
+    async fn check(&self, config: &SdkConfig) -> Result<(), CallError> {
+        let mut trouble = None;
+        for region in &self.ask_in {
+            let clients = Clients::new(&config.to_builder().region(Region::new(region.clone())).build(), self.purpose);
+            match self.read("sts:GetCallerIdentity", clients.sts.get_caller_identity().send()).await {
+                Ok(identity) => {
+                    let found = identity.account.unwrap_or_default();
+                    let wanted = self.reference.account.account.clone();
+                    return if found == wanted { Ok(()) } else { Err(CallError::OtherAccount { account: self.name().to_owned(), found, wanted }) };
+                }
+                Err(error) => trouble = Some(error),
+            }
+        }
+        match (self.purpose, trouble) {
+            (Use::Run, Some(error)) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn unusable(&self, why: &str) -> CallError {
+        CallError::Credentials { account: self.name().to_owned(), why: why.to_owned() }
+    }
+}
+
+/// The last cause says what is missing; the first only that something is.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut said = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        let text = error.to_string();
+        if !said.iter().any(|earlier| earlier.contains(&text)) {
+            said.push(text);
+        }
+        source = error.source();
+    }
+    said.join(": ")
+}
