@@ -9,6 +9,8 @@ use futures::StreamExt;
 use hyper::http;
 use hyper::{Method, Request};
 use kube::Client;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
@@ -113,17 +115,26 @@ impl Cluster {
         labels: Option<&str>,
         fields: Option<&str>,
     ) -> Result<Vec<Value>, ApiError> {
+        self.list_of(resource, namespace, labels, fields).await
+    }
+
+    /// The same, and of each object only what `T` keeps: to read a thousand whole ones costs more than to ask for them.
+    pub(super) async fn list_of<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        namespace: Option<&str>,
+        labels: Option<&str>,
+        fields: Option<&str>,
+    ) -> Result<Vec<T>, ApiError> {
         self.check().await?;
         let mut items = Vec::new();
         let mut token = String::new();
         loop {
             let path = page_path(resource, namespace, labels, fields, &token);
             let page = self.patiently(|| request(Method::GET, &path, None, None)).await;
-            let mut page = page.map_err(|error| error.naming(&self.access("list", resource, namespace)))?;
-            if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
-                items.extend(found);
-            }
-            token = page.pointer("/metadata/continue").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let page: Page<T> = page.map_err(|error| error.naming(&self.access("list", resource, namespace)))?;
+            items.extend(page.items);
+            token = page.metadata.next;
             if token.is_empty() {
                 return Ok(items);
             }
@@ -201,7 +212,7 @@ impl Cluster {
             "apiVersion": ACCESS_REVIEWS.api_version(), "kind": ACCESS_REVIEWS.kind, "spec": {"resourceAttributes": attributes},
         });
         // Not a write: the server stores no review.
-        let answer = self.patiently(|| request(Method::POST, &ACCESS_REVIEWS.path(None), Some(&review), None)).await?;
+        let answer: Value = self.patiently(|| request(Method::POST, &ACCESS_REVIEWS.path(None), Some(&review), None)).await?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
     }
 
@@ -213,7 +224,7 @@ impl Cluster {
         }
         let at = NAMESPACES.at(None, "kube-system");
         let found = self.patiently(|| request(Method::GET, &at.path(), None, None)).await;
-        let found = found.map_err(|error| error.naming(&self.access("get", NAMESPACES, None).named(at.name)))?;
+        let found: Value = found.map_err(|error| error.naming(&self.access("get", NAMESPACES, None).named(at.name)))?;
         let found = found.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default();
         if found != self.reference.uid {
             return Err(ApiError::OtherCluster { cluster: self.name().to_owned(), found: found.to_owned(), wanted: self.reference.uid.clone() });
@@ -257,7 +268,7 @@ impl Cluster {
     }
 
     /// Asks again while the server throttles (429), which promises that nothing was done.
-    async fn patiently(&self, call: impl Fn() -> Result<Request<Vec<u8>>, http::Error>) -> Result<Value, ApiError> {
+    async fn patiently<T: DeserializeOwned>(&self, call: impl Fn() -> Result<Request<Vec<u8>>, http::Error>) -> Result<T, ApiError> {
         let end = Instant::now() + PATIENCE;
         loop {
             match self.once(&call).await {
@@ -269,7 +280,7 @@ impl Cluster {
         }
     }
 
-    async fn once(&self, call: &impl Fn() -> Result<Request<Vec<u8>>, http::Error>) -> Result<Value, ApiError> {
+    async fn once<T: DeserializeOwned>(&self, call: &impl Fn() -> Result<Request<Vec<u8>>, http::Error>) -> Result<T, ApiError> {
         let client = self.connected().await?;
         let request = call().map_err(|error| ApiError::Failed { cluster: self.name().to_owned(), code: 0, what: error.to_string() })?;
         client.request(request).await.map_err(|error| ApiError::of(self.name(), error))
@@ -279,6 +290,22 @@ impl Cluster {
         let unusable = |why: String| ApiError::Config { cluster: self.name().to_owned(), why };
         self.client.get_or_try_init(|| async { connect::client(&self.reference.connection).await.map_err(unusable) }).await
     }
+}
+
+/// One page of a collection.
+#[derive(Deserialize)]
+struct Page<T> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    // Without `default`: an answer that is no list is an error, and not an empty one.
+    items: Vec<T>,
+}
+
+#[derive(Default, Deserialize)]
+struct PageMetadata {
+    /// Where the next page begins; empty on the last.
+    #[serde(default, rename = "continue")]
+    next: String,
 }
 
 fn page_path(resource: Resource, namespace: Option<&str>, labels: Option<&str>, fields: Option<&str>, token: &str) -> String {

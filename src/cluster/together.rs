@@ -2,12 +2,14 @@
 //!
 //! An answer is never older than its question: a listing begins after all of the questions that it answers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::api::Cluster;
 use super::error::ApiError;
@@ -17,8 +19,28 @@ use super::resource::NODES;
 const MANY: usize = 32;
 /// So many of many are read one by one all the same: the first undo does not wait for a listing.
 const AHEAD: usize = 4;
-/// After a listing further questions are gathered for so long.
-const GATHER: Duration = Duration::from_millis(250);
+/// After a listing further questions are gathered until none has come for so long, and for so long at most.
+const GATHER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// What is kept of a node in a listing: its identity, its marks, whether it takes pods.
+#[derive(Deserialize)]
+struct Slim {
+    metadata: SlimMetadata,
+    #[serde(default)]
+    spec: SlimSpec,
+}
+
+#[derive(Deserialize, Serialize)]
+struct SlimMetadata {
+    name: String,
+    uid: String,
+    annotations: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize, Serialize)]
+struct SlimSpec {
+    unschedulable: Option<bool>,
+}
 
 type Answer = Result<Option<Value>, ApiError>;
 type Question = (String, oneshot::Sender<Answer>);
@@ -40,6 +62,10 @@ impl Together {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.waiting.push((name.to_owned(), answer));
         !std::mem::replace(&mut state.busy, true)
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
     }
 
     /// Takes all questions; none are left: whoever answered them is done.
@@ -75,7 +101,19 @@ async fn answer_all(cluster: Arc<Cluster>) {
         }
         let rest = asked.split_off(AHEAD);
         futures::future::join(one_by_one(&cluster, asked), listed(&cluster, rest)).await;
-        tokio::time::sleep(GATHER).await;
+        gather(&cluster).await;
+    }
+}
+
+async fn gather(cluster: &Cluster) {
+    let (mut seen, end) = (cluster.together().waiting(), Instant::now() + GATHER.1);
+    loop {
+        tokio::time::sleep(GATHER.0).await;
+        let now = cluster.together().waiting();
+        if now == seen || Instant::now() >= end {
+            return;
+        }
+        seen = now;
     }
 }
 
@@ -89,11 +127,11 @@ async fn one_by_one(cluster: &Cluster, asked: Vec<Question>) {
 }
 
 async fn listed(cluster: &Cluster, asked: Vec<Question>) {
-    match cluster.list(NODES, None, None, None).await {
+    match cluster.list_of::<Slim>(NODES, None, None, None).await {
         Ok(nodes) => {
-            let named: HashMap<String, Value> = nodes.into_iter().map(|node| (name_of(&node), node)).collect();
+            let named: HashMap<&str, &Slim> = nodes.iter().map(|node| (node.metadata.name.as_str(), node)).collect();
             for (name, answer) in asked {
-                let _ = answer.send(Ok(named.get(&name).cloned()));
+                let _ = answer.send(Ok(named.get(name.as_str()).map(|node| json!({"metadata": node.metadata, "spec": node.spec}))));
             }
         }
         Err(error) => {
@@ -102,8 +140,4 @@ async fn listed(cluster: &Cluster, asked: Vec<Question>) {
             }
         }
     }
-}
-
-fn name_of(node: &Value) -> String {
-    node.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned()
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::{Clock, Timestamp};
@@ -14,6 +15,8 @@ use super::log::EventLog;
 
 /// Most inject calls of one step in flight. Measured: 16 at once reach what an AWS-like control plane gives, 32 what a Kubernetes API server gives.
 const AT_ONCE: usize = 32;
+/// Most targets of one step that are looked at together: kinds read many at once.
+const LOOKED_AT: usize = 1024;
 /// Longest a call may take; its answer counts as lost after that, so that no undo waits for it longer.
 const CALL: Duration = Duration::from_secs(20);
 /// Pause between two looks at whether a fault bites.
@@ -125,13 +128,14 @@ impl Forward<'_> {
 
     /// Looks until every target is seen to bite or the limit runs out; says why not.
     async fn verify_all(&self, records: &[Record]) -> Option<String> {
+        let calls = &Semaphore::new(AT_ONCE);
         let looks = futures::stream::iter(records.to_vec()).map(|record| async move {
-            match self.verify(&record).await {
+            match self.verify(&record, calls).await {
                 Bite::Verified => self.ledger.set(&record, Phase::Verified, None).await.err().map(|error| error.to_string()),
                 Bite::Unproven { why } | Bite::Unprovable { why } => Some(format!("{}: {why}", record.target)),
             }
         });
-        let problems: Vec<String> = looks.buffered(AT_ONCE).filter_map(futures::future::ready).collect().await;
+        let problems: Vec<String> = looks.buffered(LOOKED_AT).filter_map(futures::future::ready).collect().await;
         match problems.as_slice() {
             [] => None,
             [only] => Some(only.clone()),
@@ -140,18 +144,26 @@ impl Forward<'_> {
     }
 
     /// Goes on with a fault that takes several calls, and looks at one that is complete.
-    async fn look(&self, record: &Record) -> Bite {
-        match self.kind.proceed(record).await {
-            Ok(Progress::Done) => self.kind.bite(record).await,
+    async fn look(&self, record: &Record, calls: &Semaphore) -> Bite {
+        let proceeded = {
+            let _permit = calls.acquire().await;
+            tokio::time::timeout(CALL, self.kind.proceed(record))
+                .await
+                .unwrap_or_else(|_| Err(KindError::LostAnswer(format!("no answer within {CALL:?}"))))
+        };
+        match proceeded {
+            Ok(Progress::Done) => {
+                tokio::time::timeout(CALL, self.kind.bite(record)).await.unwrap_or_else(|_| unproven(format!("no answer within {CALL:?}")))
+            }
             Ok(Progress::Waiting { why }) => unproven(why),
             Err(error) => unproven(error.to_string()),
         }
     }
 
-    async fn verify(&self, record: &Record) -> Bite {
+    async fn verify(&self, record: &Record, calls: &Semaphore) -> Bite {
         loop {
             let seen = tokio::select! {
-                seen = tokio::time::timeout(CALL, self.look(record)) => seen.unwrap_or_else(|_| unproven(format!("no answer within {CALL:?}"))),
+                seen = self.look(record, calls) => seen,
                 () = self.cancel.cancelled() => unproven("the run turned round first".to_owned()),
             };
             let again = self.clock.now().plus(BITE_PAUSE);
