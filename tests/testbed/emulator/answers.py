@@ -1,5 +1,6 @@
 """Answers in each service's own protocol: errors, and results that were changed on their way out."""
 
+import functools
 import re
 
 from botocore.model import ServiceModel as PlainServiceModel
@@ -50,7 +51,13 @@ def rendered(call: Call, result: dict):
 
 def plain_operation(call: Call):
     """The operation as botocore's own classes have it: its parsers know nothing of moto's."""
-    return PlainServiceModel(_load_service_model(call.service, "service-2"), call.service).operation_model(call.action)
+    return plain_model(call.service).operation_model(call.action)
+
+
+@functools.cache
+def plain_model(service: str):
+    """EC2's takes half a second to read."""
+    return PlainServiceModel(_load_service_model(service, "service-2"), service)
 
 
 def error_code(call: Call, body: bytes, headers: dict) -> str:

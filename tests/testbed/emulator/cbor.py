@@ -4,12 +4,12 @@ The protocol: https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.htm
 """
 
 import re
+from urllib.parse import urlencode
 
-from botocore.model import ServiceModel
 from botocore.parsers import create_parser
-from botocore.serialize import create_serializer
-from botocore.serialize import CBORSerializer
-from moto.core.utils import _load_service_model
+from botocore.serialize import CBORSerializer, create_serializer
+
+from .answers import plain_model
 
 PATH = re.compile(r"^/service/GraniteServiceVersion20100801/operation/([A-Za-z]+)/?$")
 HEADERS = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
@@ -32,12 +32,10 @@ class Translation:
 
     def __init__(self, environ: dict, body: bytes):
         name = PATH.match(environ.get("PATH_INFO", ""))
-        self.operation = ServiceModel(_load_service_model("cloudwatch", "service-2"), "cloudwatch").operation_model(name.group(1))
+        self.operation = plain_model("cloudwatch").operation_model(name.group(1))
         shape = self.operation.input_shape
         sent = _Reader().read(body, shape) if shape is not None else {}
         query = create_serializer("query", include_validation=False).serialize_to_request(sent, self.operation)["body"]
-        from urllib.parse import urlencode
-
         self.body = urlencode(query).encode()
         environ.update(PATH_INFO="/", RAW_URI="/", REQUEST_URI="/", QUERY_STRING="", CONTENT_TYPE="application/x-www-form-urlencoded; charset=utf-8",
                        CONTENT_LENGTH=str(len(self.body)))
