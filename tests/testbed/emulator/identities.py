@@ -1,7 +1,7 @@
 """Users, roles and their credentials: who is calling, and new ones for tests."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from moto.core.utils import utcnow
@@ -24,7 +24,8 @@ class Caller:
     holder: object
     # Policy given to AssumeRole, which limits the session.
     session_policy: str = ""
-    policies: list = field(default_factory=list)
+    # As messages have it: the ARN of a session, for a role.
+    shown: str = ""
 
 
 def who_is(call: Call):
@@ -49,7 +50,7 @@ def who_is(call: Call):
             expired = {"ec2": "RequestExpired", "scheduler": "ExpiredTokenException", "fis": "ExpiredTokenException"}.get(call.service, "ExpiredToken")
             return None, (400 if call.service == "ec2" else 403, expired, "The security token included in the request is expired")
         role = next((one for one in backend["aws"].roles.values() if one.arn == key.role_arn), None)
-        return Caller(account, key.role_arn, role, session.policy or ""), None
+        return Caller(account, key.role_arn, role, session.policy or "", session.arn), None
     return None, unknown
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import boto3
 from botocore.config import Config
+from moto.iam.models import iam_backends
 from moto.moto_api._internal.models import moto_api_backend
 
 from . import ACCOUNT, OTHER_ACCOUNT, REGIONS
@@ -48,10 +49,20 @@ class Clients:
         return self.made[service, region]
 
 
+# Of the first world; whoever has it keeps it in a world that is laid out anew.
+KEY: dict = {}
+
+
 def administrator() -> dict:
     """Who lays out the world, and who a person is at first."""
-    new_user("administrator", [EVERYTHING], OTHER_ACCOUNT)
-    return new_user("administrator", [EVERYTHING], ACCOUNT)
+    made = new_user("administrator", [EVERYTHING], ACCOUNT)
+    if KEY:
+        keys = iam_backends[ACCOUNT]["aws"].access_keys
+        key = keys.pop(made["accessKeyId"])
+        key.access_key_id, key.secret_access_key = KEY["accessKeyId"], KEY["secretAccessKey"]
+        keys[key.access_key_id] = key
+    KEY.update({**made, **KEY})
+    return dict(KEY)
 
 
 def lay_out(endpoint: str, wanted: Wanted) -> dict:
