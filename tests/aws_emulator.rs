@@ -92,17 +92,17 @@ fn the_call_log_has_what_was_sent_by_whom_and_what_became_of_it() {
 #[test]
 fn a_lost_answer_was_carried_out_and_a_lost_request_was_not() {
     let aws = Aws::start(AwsOptions::SMALL);
-    let change = "result = tried(client('iam').put_role_policy, RoleName='app-checkout', PolicyName=args, PolicyDocument='{\"Statement\": []}')";
-    aws.script(&json!({"action": "PutRolePolicy", "loseRequest": true, "times": 1}));
-    aws.script(&json!({"action": "PutRolePolicy", "loseAnswer": true, "times": 1}));
+    let change = "result = tried(client('iam').tag_role, RoleName='app-checkout', Tags=[{'Key': args, 'Value': 'here'}])";
+    aws.script(&json!({"action": "TagRole", "loseRequest": true, "times": 1}));
+    aws.script(&json!({"action": "TagRole", "loseAnswer": true, "times": 1}));
     let before = aws.dump();
     assert_eq!(aws.boto3(change, &json!("first"))["error"], "connection");
     assert_eq!(before.differences(&aws.dump()), [""; 0]);
     assert_eq!(aws.boto3(change, &json!("second"))["error"], "connection");
     let differences = before.differences(&aws.dump());
-    assert_eq!(differences, ["111122223333 global roles app-checkout inline second: new: {\"Statement\":[]}"]);
+    assert_eq!(differences, ["111122223333 global roles app-checkout tags second: new: \"here\""]);
     assert_eq!(aws.boto3(change, &json!("third")), json!({"ok": {}}));
-    let log: Vec<_> = aws.calls().into_iter().filter(|call| call.is("PutRolePolicy")).map(|call| (call.carried_out, call.answered.unwrap())).collect();
+    let log: Vec<_> = aws.calls().into_iter().filter(|call| call.is("TagRole")).map(|call| (call.carried_out, call.answered.unwrap())).collect();
     assert_eq!(log, [(false, false), (true, false), (true, true)]);
 }
 

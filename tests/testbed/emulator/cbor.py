@@ -7,7 +7,7 @@ import re
 from urllib.parse import urlencode
 
 from botocore.parsers import create_parser
-from botocore.serialize import CBORSerializer, create_serializer
+from botocore.serialize import RpcV2CBORSerializer, create_serializer
 
 from .answers import plain_model
 
@@ -53,7 +53,7 @@ class Translation:
             return status, {**HEADERS, "x-amzn-query-error": f"{error.get('Code', 'InternalFailure')};{kind}"}, bytes(out)
         parsed.pop("ResponseMetadata", None)
         out = bytearray()
-        CBORSerializer()._serialize_data_item(out, parsed, self.operation.output_shape) if self.operation.output_shape is not None else _write(out, {})
+        RpcV2CBORSerializer()._serialize_data_item(out, parsed, self.operation.output_shape) if self.operation.output_shape is not None else _write(out, {})
         return status, dict(HEADERS), bytes(out)
 
 

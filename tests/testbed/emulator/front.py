@@ -14,6 +14,7 @@ from . import cbor, rights
 from .answers import SERVER_ERRORS, THROTTLING, error_code, failure
 from .calls import Log
 from .control import Control
+from .corrections.identity import role_of
 from .pages import Page
 from .requests import Call, understood
 from .scripts import Scripts
@@ -96,6 +97,8 @@ class Front:
                 return LOUD, {"Content-Type": "text/plain"}, f"the emulator's policy evaluator: {unknown}\n".encode()
             if denied:
                 return failure(call, *denied)
+        if call.action == "AssumeRole" and role_of(call.params.get("RoleArn", "")) is None:
+            return failure(call, 403, "AccessDenied", f"User: {who.shown or who.arn} is not authorized to perform: sts:AssumeRole on resource: {call.params['RoleArn']}")
         if call.dry_run:
             # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/CommonParameters.html
             return failure(call, 412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")

@@ -53,12 +53,16 @@ def one_call_at_a_time(side):
             current = ec2.replace_network_acl_association(AssociationId=current, NetworkAclId=to)["NewAssociationId"]
 
     counts = set()
-    with ThreadPoolExecutor(12) as pool:
-        moving = [pool.submit(move, subnet) for subnet in subnets]
-        while not all(one.done() for one in moving):
-            counts.add(sum(len(acl["Associations"]) for acl in acls(ec2, vpc)))
-        for one in moving:
-            one.result()
+    # Plain moto mostly fails at once; several times, so that it does.
+    for _ in range(6 if side.plain else 1):
+        with ThreadPoolExecutor(12) as pool:
+            moving = [pool.submit(move, subnet) for subnet in subnets]
+            while not all(one.done() for one in moving):
+                counts.add(sum(len(acl["Associations"]) for acl in acls(ec2, vpc)))
+            for one in moving:
+                one.result()
+        if counts != {60}:
+            break
     return f"{'–'.join(map(str, sorted({min(counts), max(counts)})))} of 60 associations in every read"
 
 
@@ -70,11 +74,10 @@ def dry_run_changes_nothing(side):
     return f"{said}, and {'no' if len(acls(ec2, vpc)) == 1 else 'a'} new ACL"
 
 
-@check("pages of 2, 2, 1")
+@check("pages of 5, 2")
 def pages_where_moto_has_none(side):
-    # MaxResults of at least 5 at AWS; small here, to have little to make.
-    vpc, _, _ = network(side, 5)
-    pages = side("ec2").get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}], PaginationConfig={"PageSize": 2})
+    vpc, _, _ = network(side, 7)
+    pages = side("ec2").get_paginator("describe_subnets").paginate(Filters=[{"Name": "vpc-id", "Values": [vpc]}], PaginationConfig={"PageSize": 5})
     return f"pages of {', '.join(str(len(page['Subnets'])) for page in pages)}"
 
 

@@ -2,6 +2,9 @@
 
 import json
 
+import botocore.session
+from botocore.config import Config
+
 from ..check import check, tried
 
 NUMBERS = iter(range(1, 250))
@@ -75,10 +78,10 @@ def role_must_exist(side):
     return tried(side("sts").assume_role, RoleArn="arn:aws:iam::111122223333:role/absent", RoleSessionName="test")
 
 
-@check("400 ValidationError, 400 ValidationError")
+@check("400 ValidationError, ok")
 def session_within_the_roles_limit(side):
     arn = role(side, MaxSessionDuration=3600)
-    return ", ".join(tried(side("sts").assume_role, RoleArn=arn, RoleSessionName="test", DurationSeconds=one) for one in (7200, 899))
+    return ", ".join(tried(side("sts").assume_role, RoleArn=arn, RoleSessionName="test", DurationSeconds=one) for one in (7200, 3600))
 
 
 @check("404 ResourceNotFoundException, 404 ResourceNotFoundException")
@@ -94,6 +97,13 @@ def group_is_made_once(side):
     scheduler.create_schedule(Name="s", GroupName=name, **AT)
     said = tried(scheduler.create_schedule_group, Name=name)
     return f"{said}, its schedules {'kept' if scheduler.list_schedules(GroupName=name)['Schedules'] else 'gone'}"
+
+
+@check("409 ConflictException")
+def conflict_is_a_409(side):
+    name = fresh("schedule")
+    side("scheduler").create_schedule(Name=name, **AT)
+    return tried(side("scheduler").create_schedule, Name=name, **AT)
 
 
 @check("ok, ok, another token 409 ConflictException")
@@ -128,9 +138,21 @@ def safety_lever(side):
 
 @check("OK")
 def alarms_over_cbor(side):
-    """boto3 chooses CBOR by itself, as the Rust SDK does."""
-    cloudwatch, name = side("cloudwatch"), fresh("alarm")
-    assert cloudwatch.meta.service_model.resolved_protocol == "smithy-rpc-v2-cbor", "boto3 speaks CBOR"
+    """The Rust SDK chooses CBOR by itself; boto3 knows it, and chooses JSON."""
+    session = botocore.session.Session()
+    loader = session.get_component("data_loader")
+    original = loader.load_service_model
+
+    def only_cbor(*names, **more):
+        model = original(*names, **more)
+        if "metadata" in model:
+            model = {**model, "metadata": {**model["metadata"], "protocols": ["smithy-rpc-v2-cbor"]}}
+        return model
+
+    loader.load_service_model = only_cbor
+    cloudwatch = session.create_client("cloudwatch", "us-east-1", endpoint_url=side.endpoint, aws_access_key_id=side.key["accessKeyId"],
+                                       aws_secret_access_key=side.key["secretAccessKey"], config=Config(retries={"total_max_attempts": 1}))
+    name = fresh("alarm")
     cloudwatch.put_metric_alarm(AlarmName=name, Namespace="n", MetricName="m", Statistic="Sum", Period=60, EvaluationPeriods=1, Threshold=1,
                                 ComparisonOperator="GreaterThanThreshold")
     cloudwatch.set_alarm_state(AlarmName=name, StateValue="OK", StateReason="quiet")

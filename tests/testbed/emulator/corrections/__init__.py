@@ -47,6 +47,7 @@ elsewhere("dry_run_changes_nothing", "DryRun", "AWSEC2/latest/APIReference/Commo
 elsewhere("pages_where_moto_has_none", "pages", "AWSEC2/latest/APIReference/API_DescribeNetworkAcls.html")
 elsewhere("unknown_credentials_are_refused", "credentials", "AWSEC2/latest/APIReference/errors-overview.html")
 elsewhere("expired_credentials_are_refused", "credentials", "STS/latest/APIReference/CommonErrors.html")
+elsewhere("role_must_exist", "STS", "STS/latest/APIReference/API_AssumeRole.html")
 elsewhere("policies_decide", "IAM", "IAM/latest/UserGuide/reference_policies_evaluation-logic.html")
 elsewhere("conditions_decide", "IAM", "IAM/latest/UserGuide/reference_policies_elements_condition_operators.html")
 elsewhere("resources_decide", "IAM", "service-authorization/latest/reference/list_amazonec2.html")

@@ -16,20 +16,6 @@ def role_of(arn: str):
 
 
 @restores("STS", "STS/latest/APIReference/API_AssumeRole.html")
-def role_must_exist() -> None:
-    """moto: credentials for a role that is not there. AWS: AccessDenied."""
-    original = TokenResponse.assume_role
-
-    def assume(self):
-        arn = self._get_param("RoleArn")
-        if role_of(arn) is None:
-            raise Refusal("AccessDenied", f"User is not authorized to perform: sts:AssumeRole on resource: {arn}")
-        return original(self)
-
-    TokenResponse.assume_role = assume
-
-
-@restores("STS", "STS/latest/APIReference/API_AssumeRole.html")
 def session_within_the_roles_limit() -> None:
     """moto: any DurationSeconds. AWS: ValidationError above the role's MaxSessionDuration, and below 900."""
     original = TokenResponse.assume_role

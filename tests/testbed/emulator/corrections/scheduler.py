@@ -1,5 +1,6 @@
 """EventBridge Scheduler: schedules and their groups. They never fire here: a test's own player carries out their targets."""
 
+from moto.scheduler.exceptions import ScheduleExists
 from moto.scheduler.models import EventBridgeSchedulerBackend
 from moto.scheduler.responses import EventBridgeSchedulerResponse
 
@@ -38,6 +39,12 @@ def group_is_made_once() -> None:
         return original(self, name, tags or [])
 
     EventBridgeSchedulerBackend.create_schedule_group = create
+
+
+@restores("Scheduler", "scheduler/latest/APIReference/API_CreateSchedule.html")
+def conflict_is_a_409() -> None:
+    """moto: a 400. AWS: ConflictException is a 409."""
+    ScheduleExists.code = 409
 
 
 @restores("Scheduler", "scheduler/latest/APIReference/API_CreateSchedule.html")
