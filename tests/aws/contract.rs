@@ -98,7 +98,7 @@ type Ended = Result<Seen, String>;
 /// What a case is called in the table.
 const CASES: [&str; 17] = [
     "undone", "twice", "undone twice", "never", "already", "in transition", "guarded", "drifted", "adopted", "replaced", "ghost", "found by sweep",
-    "throttled", "lost", "pages", "allowed", "not allowed",
+    "lost", "pages", "allowed", "not allowed", "throttled",
 ];
 
 /// Calls that moto answers otherwise than AWS, and the emulator as AWS does (tests/testbed/emulator/corrections).
@@ -164,15 +164,18 @@ impl<'a> Case<'a> {
         ended
     }
 
-    async fn planned(&self) -> Vec<Record> {
-        let records = self.ground.records(&run_id(), &self.step).await;
-        assert!(records.iter().any(|record| record.phase == Phase::Planned), "nothing to do: {records:?}");
-        records
+    async fn planned(&self) -> Result<Vec<Record>, String> {
+        let records = self.ground.records(&run_id(), &self.step).await?;
+        if records.iter().all(|record| record.phase == Phase::Noop) { Err("nothing to do".to_owned()) } else { Ok(records) }
     }
 
     /// Planned, injected and seen to bite, by the engine.
     async fn injected(&self) -> Result<Vec<Record>, String> {
-        match self.ground.forward(&self.step, self.planned().await).await {
+        self.inject(self.planned().await?).await
+    }
+
+    async fn inject(&self, records: Vec<Record>) -> Result<Vec<Record>, String> {
+        match self.ground.forward(&self.step, records).await {
             (StepOutcome::Done, records) => Ok(records),
             (other, _) => Err(format!("inject: {other:?}")),
         }
@@ -245,7 +248,7 @@ impl<'a> Case<'a> {
     }
 
     async fn never(&self) -> Ended {
-        let records: Vec<Record> = self.planned().await.into_iter().map(|record| Record { phase: Phase::Intent, ..record }).collect();
+        let records: Vec<Record> = self.planned().await?.into_iter().map(|record| Record { phase: Phase::Intent, ..record }).collect();
         self.undone_and_same(&records, &self.before).await
     }
 
@@ -254,7 +257,7 @@ impl<'a> Case<'a> {
             return Ok(Seen::Without(why));
         }
         let before = self.aws.dump();
-        let records = self.ground.records(&run_id(), &self.step).await;
+        let records = self.ground.records(&run_id(), &self.step).await?;
         if let Some(other) = records.iter().find(|record| record.phase != Phase::Noop) {
             return Err(format!("{} is {:?}, not Noop", other.target, other.phase));
         }
@@ -270,7 +273,7 @@ impl<'a> Case<'a> {
     /// The run turns round while the target is on its way into the fault.
     async fn in_transition(&self) -> Ended {
         let Some(script) = self.subject.slow() else { return Ok(Seen::Without("its changes are there at once")) };
-        let records = self.planned().await;
+        let records = self.planned().await?;
         self.aws.script(&script);
         let kind = self.ground.kind(&self.step);
         for record in &records {
@@ -285,7 +288,7 @@ impl<'a> Case<'a> {
 
     /// The target changed between plan and inject: nothing is written.
     async fn guarded(&self) -> Ended {
-        let records = self.planned().await;
+        let records = self.planned().await?;
         if let Err(why) = self.subject.meanwhile(self.aws) {
             return Ok(Seen::Without(why));
         }
@@ -406,8 +409,9 @@ impl<'a> Case<'a> {
     /// Each service says "too often" to the first calls.
     async fn throttled(&self) -> Ended {
         for (service, action) in self.writes().await? {
-            let rule = self.aws.script(&json!({"service": service, "action": action, "throttle": true, "times": 2}));
-            let records = self.injected().await.map_err(|why| format!("{action} throttled: {why}"))?;
+            let records = self.planned().await?;
+            let rule = self.aws.script(&json!({"service": service, "action": action, "throttle": true, "times": 1}));
+            let records = self.inject(records).await.map_err(|why| format!("{action} throttled: {why}"))?;
             self.undone_and_same(&records, &self.before).await.map_err(|why| format!("{action} throttled: {why}"))?;
             self.acted(rule, &action)?;
         }
@@ -425,8 +429,9 @@ impl<'a> Case<'a> {
     async fn lost(&self) -> Ended {
         for (service, action) in self.writes().await? {
             for (what, times) in [("loseAnswer", 1), ("loseAnswer", 5), ("loseRequest", 5)] {
+                let records = self.planned().await?;
                 let rule = self.aws.script(&json!({"service": service, "action": action, what: true, "times": times}));
-                let (_, records) = self.ground.forward(&self.step, self.planned().await).await;
+                let (_, records) = self.ground.forward(&self.step, records).await;
                 self.undone_and_same(&records, &self.before).await.map_err(|why| format!("{action}, {what} × {times}: {why}"))?;
                 self.acted(rule, &action)?;
             }
@@ -436,7 +441,7 @@ impl<'a> Case<'a> {
 
     /// Lists come in pages of one, and the first page is empty with a token.
     async fn pages(&self) -> Ended {
-        let expected = targets(&self.planned().await);
+        let expected = targets(&self.planned().await?);
         for action in self.subject.lists() {
             self.aws.script(&json!([{"action": action, "pageSize": 1}, {"action": action, "emptyPage": true}]));
         }
@@ -542,10 +547,11 @@ async fn row(subject: &dyn Subject) -> Row {
     let mut ended = Vec::new();
     let only = std::env::var("CASE").ok();
     for name in CASES.into_iter().filter(|name| only.as_deref().is_none_or(|only| only == *name)) {
-        let from = aws.last_call();
+        let (from, begun) = (aws.last_call(), std::time::Instant::now());
         let case = Case::new(&aws, subject);
         let how = case.run(name).await;
         let clean = case.same(&case.before).is_ok();
+        eprintln!("{} {name}: {} s, {} calls", subject.kind(), begun.elapsed().as_secs(), aws.last_call() - from);
         ended.push((name, answers(&aws, from), how));
         aws.reset();
         if !clean {

@@ -108,10 +108,10 @@ impl Ground {
     }
 
     /// The frozen targets of a step that must be allowed.
-    pub async fn records(&self, run: &str, step: &Value) -> Vec<Record> {
+    pub async fn records(&self, run: &str, step: &Value) -> Result<Vec<Record>, String> {
         let plan = self.plan(run, step).await;
-        assert!(plan.refusals.is_empty(), "{:?}", plan.refusals);
-        plan.steps.into_iter().flat_map(|step| step.records).collect()
+        let records: Vec<Record> = plan.steps.into_iter().flat_map(|step| step.records).collect();
+        if plan.refusals.is_empty() && !records.is_empty() { Ok(records) } else { Err(format!("the plan refuses: {:?}", plan.refusals)) }
     }
 
     /// The kind of a step, as the plan opens it.

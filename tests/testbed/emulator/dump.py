@@ -64,7 +64,7 @@ def gone(instance) -> bool:
 def instances(ec2, tags: dict) -> dict:
     """Those of no group; a group's are in its own entry, by number: it may replace them."""
     settle(all_of(ec2))
-    return {one.id: {"state": one._state.name, "subnet": one.subnet_id, "zone": one.placement, "type": one.instance_type, "privateIp": one.private_ip,
+    return {one.id: {"state": one._state.name, "subnet": one.subnet_id, "zone": one.placement.zone, "type": one.instance_type, "privateIp": one.private_ip,
                      "publicIp": one.public_ip, "tags": tags.get(one.id, {})}
             for one in all_of(ec2) if not gone(one) and not in_group(one, tags)}
 

@@ -61,7 +61,7 @@ class At:
         found, vpc = {}, None
         if kind == "instance":
             instance = next((one for of in self.ec2.reservations.values() for one in of.instances if one.id == number), None)
-            found = {"ec2:instanceid": number, **({"ec2:instancetype": instance.instance_type, "ec2:availabilityzone": instance.placement} if instance else {})}
+            found = {"ec2:instanceid": number, **({"ec2:instancetype": instance.instance_type, "ec2:availabilityzone": instance.placement.zone} if instance else {})}
         elif kind == "subnet":
             subnet = next((zone[number] for zone in self.ec2.subnets.values() if number in zone), None)
             found, vpc = {"ec2:subnetid": number, **({"ec2:availabilityzone": subnet.availability_zone} if subnet else {})}, getattr(subnet, "vpc_id", None)
