@@ -26,6 +26,7 @@ pub type Answer<T, E> = Result<T, SdkError<E, HttpResponse>>;
 pub struct Account {
     reference: Reference,
     purpose: Use,
+    caller: Option<SharedCredentialsProvider>,
     /// Regions in which STS is asked: surviving ones first.
     ask_in: Vec<String>,
     base: OnceCell<SdkConfig>,
@@ -35,14 +36,15 @@ pub struct Account {
 }
 
 impl Account {
-    /// Nothing is called yet. `prefer` are regions of the account that are expected to be well.
+    /// Nothing is called yet. `prefer` are regions of the account that are expected to be well; without a `caller` the SDK's default chain says who calls.
     #[must_use]
-    pub fn new(reference: Reference, purpose: Use, prefer: &[String]) -> Self {
+    pub fn new(reference: Reference, purpose: Use, prefer: &[String], caller: Option<SharedCredentialsProvider>) -> Self {
         let regions = &reference.account.regions;
         let first = prefer.iter().filter(|region| regions.contains(region));
         let others = regions.iter().filter(|region| !prefer.contains(region));
         let ask_in = first.chain(others).cloned().collect();
-        Self { reference, purpose, ask_in, base: OnceCell::new(), checked: OnceCell::new(), clients: Mutex::default(), shared: Mutex::default() }
+        let (base, checked) = (OnceCell::new(), OnceCell::new());
+        Self { reference, purpose, caller, ask_in, base, checked, clients: Mutex::default(), shared: Mutex::default() }
     }
 
     /// Name in its environment.
@@ -173,13 +175,17 @@ impl Account {
         Ok(config)
     }
 
-    /// The SDK's default chain, in the region where STS is asked first.
+    /// Who calls, in the region where STS is asked first.
     async fn load(&self) -> SdkConfig {
         let region = self.ask_in.first().cloned().unwrap_or_else(|| self.reference.global_region().to_owned());
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .region(Region::new(region))
             .retry_config(retries())
             .timeout_config(self.purpose.timeouts());
+        let loader = match &self.caller {
+            Some(caller) => loader.credentials_provider(caller.clone()),
+            None => loader,
+        };
         match &self.reference.endpoint_url {
             Some(url) => loader.endpoint_url(url).load().await,
             None => loader.load().await,

@@ -80,18 +80,27 @@ impl Reference {
 /// Connections to accounts, each made at its first use and then shared. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Accounts {
+    /// Whose credentials are used, and roles assumed with; none are those of the SDK's default chain.
+    #[cfg(feature = "aws")]
+    caller: Option<aws_sdk_sts::config::SharedCredentialsProvider>,
     #[cfg(feature = "aws")]
     known: std::sync::Arc<std::sync::Mutex<std::collections::HashMap<String, std::sync::Arc<account::Account>>>>,
 }
 
 #[cfg(feature = "aws")]
 impl Accounts {
+    /// Called with these credentials instead of those of the SDK's default chain.
+    #[must_use]
+    pub fn as_caller(caller: aws_sdk_sts::config::SharedCredentialsProvider) -> Self {
+        Self { caller: Some(caller), ..Self::default() }
+    }
+
     /// The account of a reference, for a purpose. `prefer` are the regions where STS is asked first: surviving ones. Nothing is called yet.
     #[must_use]
     pub fn get(&self, reference: &Reference, purpose: clients::Use, prefer: &[String]) -> std::sync::Arc<account::Account> {
         let key = serde_json::to_string(&(reference, purpose, prefer)).unwrap_or_default();
         let mut known = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let new = || std::sync::Arc::new(account::Account::new(reference.clone(), purpose, prefer));
+        let new = || std::sync::Arc::new(account::Account::new(reference.clone(), purpose, prefer, self.caller.clone()));
         known.entry(key).or_insert_with(new).clone()
     }
 }

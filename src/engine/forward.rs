@@ -111,6 +111,8 @@ impl Forward<'_> {
             Err(error @ (KindError::Refused(_) | KindError::Unreachable(_))) => Err(error),
             // Neither success nor failure until it is read back.
             Err(error) => match tokio::time::timeout(CALL, self.kind.observe(record)).await.unwrap_or_else(|_| unreadable()) {
+                // In the fault state, and not by us: someone was there between plan and inject.
+                Observed::Ours { marked: false } if matches!(error, KindError::Conflict(_)) => Err(error),
                 // On its way: whether it bites is seen later.
                 Observed::Ours { .. } | Observed::InTransition { .. } => Ok(()),
                 Observed::Other { current } => Err(KindError::Conflict(format!("{error}; it is now {current}"))),

@@ -19,7 +19,13 @@ impl Registry {
     /// The kinds of an environment whose look-ups are resolved. Opens nothing yet.
     #[must_use]
     pub fn new(environment: &EnvironmentSpec) -> Self {
-        Self { places: Places { environment: environment.clone(), ..Places::default() } }
+        Self::sharing(environment, (Clusters::default(), Accounts::default()))
+    }
+
+    /// The same, on connections that others use too.
+    #[must_use]
+    pub fn sharing(environment: &EnvironmentSpec, (clusters, accounts): (Clusters, Accounts)) -> Self {
+        Self { places: Places { environment: environment.clone(), clusters, accounts } }
     }
 
     /// Its connections, for whoever reads the same places.

@@ -93,13 +93,14 @@ pub async fn missing(place: &Place) -> Result<Vec<String>, CallError> {
     let target = Target::builder().arn(target_arn(place, "ec2:describeInstances")).role_arn(role).input("{}").build();
     let create =
         scheduler.create_schedule().name("firedrill-asks").schedule_expression("at(never)").flexible_time_window(window()).set_target(target.ok());
-    let delete = scheduler.delete_schedule().name("firedrill-asks");
+    let undoing = place.undoing();
+    let delete = undoing.clients().await?.scheduler.delete_schedule().name("firedrill-asks");
     let mut missing = Vec::new();
     for need in inject_needs(place).into_iter().take(1) {
         missing.extend(place.account.allows(&need, create.clone().send()).await?);
     }
     for need in revert_needs(place) {
-        missing.extend(place.account.allows(&need, delete.clone().send()).await?);
+        missing.extend(undoing.account.allows(&need, delete.clone().send()).await?);
     }
     Ok(missing)
 }

@@ -163,6 +163,8 @@ impl Kind for Stop {
         missing.extend(account.allows(&self.tagging("ec2:CreateTags"), tagging).await?);
         let stopping = ec2.stop_instances().set_instance_ids(ids.clone()).dry_run(true).send();
         missing.extend(account.allows(&self.on_chosen("ec2:StopInstances"), stopping).await?);
+        let undoing = self.place.undoing();
+        let (account, ec2) = (&undoing.account, undoing.clients().await?.ec2);
         let starting = ec2.start_instances().set_instance_ids(ids.clone()).dry_run(true).send();
         missing.extend(account.allows(&self.on_chosen("ec2:StartInstances"), starting).await?);
         let untagging = ec2.delete_tags().set_resources(ids).tags(tag).dry_run(true).send();

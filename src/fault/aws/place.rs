@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aws::Reference;
+use crate::aws::{Accounts, Reference};
 use crate::aws::account::Account;
 use crate::aws::clients::{Clients, Use};
 use crate::aws::error::CallError;
@@ -41,6 +41,7 @@ pub struct Place {
     pub region: Option<String>,
     /// Regions that are expected to be well.
     prefer: Vec<String>,
+    accounts: Accounts,
 }
 
 /// What a record keeps of its place.
@@ -78,7 +79,12 @@ impl Place {
     }
 
     fn open(places: &Places, reference: Reference, region: Option<String>, prefer: Vec<String>, purpose: Use) -> Self {
-        Self { account: places.accounts.get(&reference, purpose, &prefer), region, prefer }
+        Self { account: places.accounts.get(&reference, purpose, &prefer), region, prefer, accounts: places.accounts.clone() }
+    }
+
+    /// The same place as whoever undoes calls it.
+    pub fn undoing(&self) -> Self {
+        Self { account: self.accounts.get(self.account.reference(), Use::Undo, &self.prefer), ..self.clone() }
     }
 
     /// What a record keeps.

@@ -1,0 +1,1 @@
+"""Checks of corrections, one for each, under the same names."""
