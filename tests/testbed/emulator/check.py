@@ -22,6 +22,7 @@ from botocore.parsers import ResponseParserError  # noqa: E402
 
 from . import corrections  # noqa: E402
 
+DOCS = Path(__file__).resolve().parents[3] / "docs" / "testbed.md"
 # name -> (what AWS does, function that says what is seen).
 CHECKS = {}
 
@@ -113,9 +114,14 @@ def main() -> int:
     from .checks import compute, control, names  # noqa: F401 (they register themselves)
 
     corrections.apply()
+    if sys.argv[1:] == ["--table"]:
+        print(corrections.table())
+        return 0
     areas = {one.name: one.area for one in corrections.ALL}
     wrong = [f"{name}: no check" for name in areas if name not in CHECKS] + [f"{name}: no correction" for name in CHECKS if name not in areas]
     wanted = sys.argv[1:] or list(CHECKS)
+    if corrections.table() not in DOCS.read_text():
+        wrong.append("docs/testbed.md has another table of corrections; print it: python -m emulator.check --table")
     with started() as corrected, started("--plain") as plain:
         print("| area | correction | AWS, and here | plain moto |\n|---|---|---|---|")
         for name in wanted:

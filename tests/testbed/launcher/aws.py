@@ -12,7 +12,7 @@ from pathlib import Path
 
 from . import Failed
 from .build import SOURCE, cache, locked, say
-from .process import start_of
+from .process import Component, start_of
 
 REQUIREMENTS = SOURCE / "requirements.txt"
 STATE = "aws.json"
@@ -51,6 +51,28 @@ def install(place: Path) -> None:
 
 def command(directory: Path, words: list) -> list:
     return [str(python(make=True)), "-B", "-m", "emulator", "--directory", str(directory), *words]
+
+
+class Emulator(Component):
+    """The emulator as one more component of a testbed with clusters: it ends with the launcher."""
+
+    # The component's environment is the launcher's to give: no PYTHONPATH.
+    CODE = "import sys; sys.path.insert(0, sys.argv.pop(1)); from emulator.__main__ import main; sys.exit(main())"
+
+    def __init__(self, directory: Path):
+        self.directory, log = directory / "aws", directory / "aws.log"
+        super().__init__("moto", "AWS", [python(make=True), "-B", "-c", self.CODE, SOURCE, "--directory", self.directory, "--stay"], log)
+        self.said = None
+
+    def ready(self) -> bool:
+        """Whether it has said its line."""
+        first, end, _ = self.log.read_text(errors="replace").partition("\n") if self.log.exists() else ("", "", "")
+        self.said = json.loads(first) if end and first.startswith("{") else None
+        return self.said is not None
+
+    def spec(self) -> dict:
+        """Its part of an environment."""
+        return json.loads(Path(self.said["environment"]).read_text())["spec"]
 
 
 def environment() -> dict:
@@ -106,18 +128,18 @@ def down(directory: Path) -> None:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def usage(said: dict) -> str:
+def usage(said: dict, env: str = "", end: str = "scripts/testbed aws down") -> str:
     """How a person uses it."""
     return f"""\
 AWS emulator: {said['endpoint']}, account {said['account']}, regions {', '.join(said['regions'])}
-environment:  {said['environment']}
+environment:  {env or said['environment']}
 
 credentials of its administrator, for firedrill, boto3 and the aws command:
   export AWS_ACCESS_KEY_ID={said['accessKeyId']} AWS_SECRET_ACCESS_KEY={said['secretAccessKey']} AWS_REGION={said['regions'][0]}
   export AWS_ENDPOINT_URL={said['endpoint']}     # the aws command and boto3; firedrill takes it from the environment file
-  firedrill run DRILL.yaml --env {said['environment']}
+  firedrill run DRILL.yaml --env {env or said['environment']}
 
 every call that came: curl {said['control']}/calls
 everything there is:  curl {said['control']}/dump
 what can go wrong:    docs/testbed.md
-end it:               scripts/testbed aws down"""
+end it:               {end}"""

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from . import Failed
+from .aws import Emulator
 from .build import program
 from .cluster import Cluster, answers, private
 from .process import STOPPING, Component, Ports, start_of, wait_for
@@ -46,8 +47,10 @@ def share(total: int, parts: int) -> list:
 
 
 class Bed:
-    def __init__(self, directory: Path, components: Path, names: list, nodes: int, pods: int, deployments: int, disruptions: str):
+    def __init__(self, directory: Path, components: Path, names: list, nodes: int, pods: int, deployments: int, disruptions: str,
+                 aws: bool = False):
         self.directory, self.program = directory, components
+        self.aws = Emulator(directory) if aws else None
         ports = Ports()
         resolver = ports.take()
         (directory / "Resolver").write_text(RESOLVER)
@@ -60,12 +63,16 @@ class Bed:
 
     def components(self):
         yield self.resolver
+        if self.aws:
+            yield self.aws
         for cluster in self.clusters:
             yield from cluster.components.values()
 
     def start(self) -> None:
         """Everything is there and ready when it returns. Processes are started here, in the main thread: the kernel ends them with it."""
         self.resolver.start()
+        if self.aws:
+            self.aws.start()
         for cluster in self.clusters:
             cluster.start("etcd", "kube-apiserver")
         for cluster in self.clusters:
@@ -76,6 +83,8 @@ class Bed:
             cluster.start("kube-controller-manager", "kube-scheduler", "kwok", "coredns")
         self._each(Cluster.settled)
         wait_for("an answer", 30, lambda: answers(self.resolver_port, "sts.amazonaws.com"), [self.resolver])
+        if self.aws:
+            wait_for("an AWS account", 60, self.aws.ready, [self.aws])
         private(self.directory / "testbed.yaml", json.dumps(self._environment(), indent=2) + "\n")
 
     def _each(self, do) -> None:
@@ -100,6 +109,9 @@ class Bed:
         clusters = [{"name": one.name, "uid": one.uid, "region": one.wanted.region, "connection": {"kubeconfigFile": one.kubeconfig.name},
                      "dns": f"127.0.0.1:{one.dns}"} for one in self.clusters]
         spec = {"kubernetes": clusters, "allow": {"faults": FAULTS, "noDeadMan": True}, "network": {"allowPrivate": True}}
+        if self.aws:
+            own = self.aws.spec()
+            spec = {**own, **spec, "allow": {"faults": [*FAULTS, *own["allow"]["faults"]], "noDeadMan": True}}
         return {"apiVersion": "firedrill.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "testbed"}, "spec": spec}
 
     def describe(self) -> dict:
@@ -108,6 +120,7 @@ class Bed:
             "environment": str(self.directory / "testbed.yaml"),
             "kubectl": str(program(self.program, "kubectl")),
             "clusters": [cluster.describe() for cluster in self.clusters],
+            **({"aws": self.aws.said} if self.aws else {}),
         }
 
     def tell(self) -> None:

@@ -146,7 +146,8 @@ def suspension_says_why() -> None:
 
 @restores("Auto Scaling", "autoscaling/ec2/APIReference/CommonErrors.html")
 def unknown_group() -> None:
-    """moto: an HTML 500. AWS: ValidationError. (The last one here: the other corrections rely on the group.)"""
+    """moto: an HTML 500. AWS: ValidationError."""
+    # The last one here: the other corrections rely on the group.
     def guarded(name: str):
         original = getattr(AutoScalingBackend, name)
 
