@@ -175,6 +175,28 @@ fn under_enforcement_a_role_has_what_its_policies_say_and_a_past_deny_is_over() 
 }
 
 #[test]
+fn a_schedule_does_what_its_input_says_when_a_test_lets_its_time_come() {
+    let aws = Aws::start(AwsOptions::SMALL);
+    let before = aws.dump();
+    let stop = "ec2, scheduler = client('ec2', 'us-west-2'), client('scheduler', 'us-west-2')\n\
+                ids = [one['InstanceId'] for of in ec2.describe_instances(Filters=[{'Name': 'tag:app', 'Values': ['checkout']}])['Reservations'] for one in of['Instances']]\n\
+                target = {'Arn': 'arn:aws:scheduler:::aws-sdk:ec2:startInstances', 'RoleArn': 'arn:aws:iam::111122223333:role/firedrill-deadman', 'Input': json.dumps({'InstanceIds': ids})}\n\
+                scheduler.create_schedule(Name='undo-1', ScheduleExpression='at(2099-01-01T00:00:00)', FlexibleTimeWindow={'Mode': 'OFF'}, Target=target, ActionAfterCompletion='DELETE')\n\
+                ec2.stop_instances(InstanceIds=ids)\n\
+                ec2.describe_instances(), ec2.describe_instances()";
+    aws.boto3(stop, &json!({}));
+    assert!(aws.dump().of("us-west-2", "instances").values().all(|one| one["state"] == "stopped"));
+    let fired = aws.fire_schedules("us-west-2", "undo-");
+    assert!(fired.len() == 1 && fired[0]["ok"]["StartingInstances"].as_array().unwrap().len() == 6, "{fired:?}");
+    assert_eq!(
+        aws.calls().iter().rfind(|call| call.is("StartInstances")).unwrap().principal.as_deref(),
+        Some("arn:aws:iam::111122223333:role/firedrill-deadman")
+    );
+    aws.boto3("client('ec2', 'us-west-2').describe_instances()", &json!({}));
+    assert_eq!(before.differences(&aws.dump()), [""; 0]);
+}
+
+#[test]
 fn dead_credentials_are_refused_as_aws_refuses_them() {
     let aws = Aws::start(AwsOptions::SMALL);
     let session = aws.session("arn:aws:iam::444455556666:role/firedrill");
@@ -191,7 +213,9 @@ fn dead_credentials_are_refused_as_aws_refuses_them() {
 
 #[test]
 fn nothing_is_left_when_it_ends_or_when_its_test_is_killed() {
-    let running = |pid: u64| std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'));
+    let running = |pid: u64| {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.rsplit(')').next().unwrap().trim_start().starts_with('Z'))
+    };
     let aws = Aws::start(AwsOptions::SMALL);
     let directory = aws.directory.clone();
     assert!(directory.exists());
@@ -200,7 +224,8 @@ fn nothing_is_left_when_it_ends_or_when_its_test_is_killed() {
     // As a killed test leaves it: nobody holds the other end of its standard input.
     let parent = tempfile::tempdir().unwrap();
     let place = parent.path().join("aws");
-    let mut process = Command::new(SCRIPT).args(["aws", "run", "--directory"]).arg(&place).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut process =
+        Command::new(SCRIPT).args(["aws", "run", "--directory"]).arg(&place).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(process.stdout.as_mut().unwrap()), &mut line).unwrap();
     let said: Value = serde_json::from_str(&line).unwrap();

@@ -201,6 +201,18 @@ impl Aws {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// Does what EventBridge Scheduler does when the time of every schedule comes, whose name begins so: carries out its input with boto3, as its role; then deletes it
+    /// where it says so. Returns `{name, target, ok | error}` of each.
+    pub fn fire_schedules(&self, region: &str, prefix: &str) -> Vec<Value> {
+        let script = include_str!("fire_schedules.py");
+        self.boto3(script, &json!({"region": region, "prefix": prefix})).as_array().unwrap().clone()
+    }
+
+    /// Ends an FIS experiment as its actions would: `completed`, `failed`.
+    pub fn end_experiment(&self, id: &str, status: &str) {
+        self.post("experiment", &json!({"id": id, "status": status}));
+    }
+
     /// Every AWS call since the start, or since the last [`Aws::reset`].
     pub fn calls(&self) -> Vec<Call> {
         self.calls_since(0)

@@ -38,6 +38,6 @@ def shown(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-names = {"args": given["args"], "client": client, "tried": tried, "session": session, "json": json, "result": None}
+names = {"given": given, "args": given["args"], "client": client, "tried": tried, "session": session, "json": json, "result": None}
 exec(given["script"], names)  # noqa: S102 (the test's own)
 json.dump(names["result"], sys.stdout, default=shown)

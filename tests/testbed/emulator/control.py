@@ -4,6 +4,7 @@ import json
 from urllib.parse import parse_qs
 
 from . import ACCOUNT, dump, identities, world
+from .corrections.fis import end_experiment
 from .scripts import Refused
 
 
@@ -60,6 +61,11 @@ class Control:
 
     def get_enforce(self, _asked: dict):
         return {"on": self.front.enforcing}
+
+    def post_experiment(self, asked: dict):
+        """Ends an experiment as FIS would: `{id, status: completed | failed | stopped}`."""
+        with self.front.one_at_a_time:
+            return {"experiment": end_experiment(asked["id"], asked["status"])}
 
     def post_identity(self, asked: dict):
         """A user `{name, policies, account?}` with its key, or a role `{role, policies, account?}`; `{revoke: key}`, `{expire: key}`."""

@@ -10,6 +10,8 @@ from .requests import Call
 MATCH = {"service", "action", "region", "principal", "params", "after", "times"}
 # What a rule does to the calls that it meets; values as docs/testbed.md describes them.
 EFFECTS = {"delay", "throttle", "serverError", "error", "loseAnswer", "loseRequest", "hang", "pageSize", "emptyPage"}
+# Those that decide how a call ends: it can only end in one way.
+OUTCOMES = {"throttle", "serverError", "error", "loseAnswer", "loseRequest", "hang"}
 # What is set for all calls, until the next reset.
 SETTINGS = {"everyAnswer", "transitions", "safetyLever", "healthStatus"}
 
@@ -37,10 +39,12 @@ class Rule:
             and all(fnmatch.fnmatchcase(text(at(call.params, name)), text(value)) for name, value in wanted.get("params", {}).items())
         )
 
-    def acts(self) -> bool:
-        """Counts a call that it meets: whether this one is behind `after`, and among the `times`."""
+    def acts(self, others: dict) -> bool:
+        """Counts a call that it meets: whether this one is behind `after`, and among the `times`. Where an earlier rule ends the call already, this one
+        waits for the next."""
         self.met += 1
-        if self.met <= self.told.get("after", 0) or self.acted >= self.told.get("times", 1 << 62):
+        taken = OUTCOMES & set(self.effects) and OUTCOMES & set(others)
+        if taken or self.met <= self.told.get("after", 0) or self.acted >= self.told.get("times", 1 << 62):
             return False
         self.acted += 1
         return True
@@ -56,7 +60,8 @@ class Scripts:
 
     def reset(self) -> None:
         with self.lock:
-            self.rules, self.everywhere, self.safety_lever, self.health = [], 0, None, {}
+            self.rules, self.everywhere, self.safety_lever = [], 0, None
+            route53.HEALTH.clear()
             # What hangs goes on.
             getattr(self, "released", threading.Event()).set()
             self.released = threading.Event()
@@ -82,7 +87,7 @@ class Scripts:
                 if told["safetyLever"] not in (None, "engaged", "disengaged", "engaging"):
                     raise Refused("safetyLever is null (the API is absent), engaged, disengaged or engaging")
                 self.safety_lever = told["safetyLever"]
-            self.health.update(told.get("healthStatus", {}))
+            route53.HEALTH.update(told.get("healthStatus", {}))
             self.transitions(told.get("transitions", {}))
             return {"set": sorted(settings)}
 
@@ -101,7 +106,7 @@ class Scripts:
         found = {}
         with self.lock:
             for rule in self.rules:
-                if rule.meets(call, principal) and rule.acts():
+                if rule.meets(call, principal) and rule.acts(found):
                     found = {**rule.effects, **found}
             found["delay"] = found.get("delay", 0) + self.everywhere
         return found
@@ -110,7 +115,7 @@ class Scripts:
         with self.lock:
             transitions = {"instances": dict(ec2.TRANSITION), "changes": dict(route53.TRANSITION), "experiments": dict(fis.TRANSITION)}
             return {"rules": [one.shown() for one in self.rules], "everyAnswer": {"delay": self.everywhere}, "transitions": transitions,
-                    "safetyLever": self.safety_lever, "healthStatus": dict(self.health)}
+                    "safetyLever": self.safety_lever, "healthStatus": dict(route53.HEALTH)}
 
 
 def at(params: dict, path: str):

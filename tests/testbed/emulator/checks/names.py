@@ -91,3 +91,12 @@ def updates_touch_only_what_is_sent(side):
 def tags_of_a_missing_health_check(side):
     return tried(side("route53").change_tags_for_resource, ResourceType="healthcheck", ResourceId="00000000-0000-4000-8000-000000000000",
                  AddTags=[{"Key": "k", "Value": "v"}])
+
+
+@check("3 checkers: Failure")
+def checkers_report_for_themselves(side):
+    number = health_check(side)
+    if not side.plain:
+        side.post("/testbed/script", {"healthStatus": {number: "Failure: HTTP Status Code 503"}})
+    found = side("route53").get_health_check_status(HealthCheckId=number)["HealthCheckObservations"]
+    return f"{len(found)} checkers: {found[0]['StatusReport']['Status'][:7]}"

@@ -15,6 +15,9 @@ from . import restores
 
 # How many reads of a change say PENDING. `scripts` sets it.
 TRANSITION = {"reads": 1}
+# What the checkers report of a health check, by its id or by its tag Name; success where nothing stands. `scripts` sets it.
+HEALTH: dict = {}
+CHECKERS = ("us-east-1", "us-west-1", "eu-west-1")
 VALUES = ("ttl", "records", "weight", "region", "health_check_id", "alias_target", "failover", "geo_location", "multi_value_answer")
 
 
@@ -206,3 +209,17 @@ def tags_of_a_missing_health_check() -> None:
         return original(self, resource_type, resource_id, add_tags, remove_tag_keys)
 
     Route53Backend.change_tags_for_resource = change
+
+
+@restores("health checks", "Route53/latest/APIReference/API_GetHealthCheckStatus.html")
+def checkers_report_for_themselves() -> None:
+    """moto: one checker, which always succeeds. AWS: several, each with what it saw; here what a script says. Inverting a check changes none of it."""
+    def status(self):
+        number = self._get_param("HealthCheckId")
+        self.backend.get_health_check(number)
+        name = self.backend.resource_tags.get(number, {}).get("Name")
+        seen = HEALTH.get(number, HEALTH.get(name, "Success: HTTP Status Code 200, OK"))
+        return ActionResult({"HealthCheckObservations": [{"Region": region, "IPAddress": "192.0.2.99", "StatusReport": {"Status": seen, "CheckedTime": utcnow()}}
+                                                         for region in CHECKERS]})
+
+    Route53.get_health_check_status = status
