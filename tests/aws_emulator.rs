@@ -89,6 +89,32 @@ fn the_call_log_has_what_was_sent_by_whom_and_what_became_of_it() {
     assert_eq!((call.code.as_deref(), call.mutating, call.carried_out, call.answered), (Some("NoSuchEntity"), false, true, Some(true)));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rust_sdks_understand_its_answers_and_its_errors() {
+    use aws_sdk_cloudwatch::config::{BehaviorVersion, Credentials, Region};
+    let aws = tokio::task::block_in_place(|| &*SHARED);
+    let keys = &aws.administrator;
+    let keys = Credentials::new(&keys.access_key_id, &keys.secret_access_key, None, None, "test");
+    // CloudWatch's speaks CBOR.
+    let config = aws_sdk_cloudwatch::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-west-2"));
+    let cloudwatch = aws_sdk_cloudwatch::Client::from_conf(config.endpoint_url(&aws.endpoint).credentials_provider(keys.clone()).build());
+    let alarms = cloudwatch.describe_alarms().alarm_names("checkout-errors").send().await.unwrap();
+    assert_eq!(alarms.metric_alarms()[0].state_value().unwrap().as_str(), "OK");
+    aws.script(
+        &json!({"service": "cloudwatch", "region": "us-west-2", "error": {"status": 400, "code": "InvalidNextToken", "message": "odd"}, "times": 1}),
+    );
+    let refused = cloudwatch.describe_alarms().send().await.unwrap_err().into_service_error();
+    assert_eq!((refused.meta().code(), refused.meta().message()), (Some("InvalidNextToken"), Some("odd")));
+    let config = aws_sdk_route53::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-east-1"));
+    let route53 = aws_sdk_route53::Client::from_conf(config.endpoint_url(&aws.endpoint).credentials_provider(keys.clone()).build());
+    let refused = route53.get_change().id("C0").send().await.unwrap_err().into_service_error();
+    assert!(refused.is_no_such_change(), "{refused:?}");
+    let config = aws_sdk_scheduler::Config::builder().behavior_version(BehaviorVersion::latest()).region(Region::new("us-east-1"));
+    let scheduler = aws_sdk_scheduler::Client::from_conf(config.endpoint_url(&aws.endpoint).credentials_provider(keys).build());
+    let refused = scheduler.get_schedule().name("absent").send().await.unwrap_err().into_service_error();
+    assert!(refused.is_resource_not_found_exception(), "{refused:?}");
+}
+
 #[test]
 fn a_lost_answer_was_carried_out_and_a_lost_request_was_not() {
     let aws = Aws::start(AwsOptions::SMALL);

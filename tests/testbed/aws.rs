@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -286,8 +287,17 @@ impl Aws {
 impl Drop for Aws {
     fn drop(&mut self) {
         drop(self.process.stdin.take());
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while Instant::now() < deadline && matches!(self.process.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Where it still runs: nothing may be left of it, and it is said below.
+        self.process.kill().ok();
         let ended_well = self.process.wait().is_ok_and(|status| status.success());
-        assert!(ended_well || std::thread::panicking(), "the AWS emulator ended before the test did; its standard error says why");
+        assert!(
+            ended_well || std::thread::panicking(),
+            "the AWS emulator ended before the test did, or not when it should have; its standard error says why"
+        );
     }
 }
 
