@@ -276,7 +276,8 @@ fn people_start_it_look_at_it_and_end_it() {
     let (status, told) = testbed(&up);
     assert_eq!(status, 0, "{told}");
     let kubeconfig = files.join("east.kubeconfig");
-    for wanted in [format!("export KUBECONFIG={}", kubeconfig.display()), format!("scripts/testbed down --directory {}", files.display())] {
+    let down = format!("scripts/testbed down --directory {}", files.display());
+    for wanted in [format!("export KUBECONFIG={}", kubeconfig.display()), down, "AWS_ACCESS_KEY_ID=AKIA".to_owned()] {
         assert!(told.contains(&wanted), "{told}");
     }
     assert_eq!(testbed(&["status"]).0, 0);
