@@ -258,6 +258,17 @@ fn nothing_is_left_when_it_ends_or_when_its_test_is_killed() {
     drop(process.stdin.take());
     assert!(process.wait().unwrap().success());
     assert!(!running(said["pid"].as_u64().unwrap()) && !place.exists());
+    // The same while it is still being started: nobody reads what it says, either.
+    let mut process = Command::new(SCRIPT)
+        .args(["aws", "run", "--directory"])
+        .arg(&place)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    drop((process.stdin.take(), process.stdout.take()));
+    assert!(!process.wait().unwrap().success() && !place.exists());
 }
 
 #[test]

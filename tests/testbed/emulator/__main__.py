@@ -52,17 +52,19 @@ def main() -> int:
         key = front.lay_out()
         front.log.clear()
         given.directory.mkdir(mode=0o700, parents=True)
-        file = environment.write(given.directory, endpoint, given.with_roles)
-        said |= {"control": f"{endpoint}/testbed", "environment": str(file), "directory": str(given.directory), "account": ACCOUNT, "regions": REGIONS,
-                 "accessKeyId": key["accessKeyId"], "secretAccessKey": key["secretAccessKey"]}
-    print(json.dumps(said), flush=True)
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: ended.set())
-    if not given.stay:
-        # Ends with whoever holds the other end, however that one ends.
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
     try:
+        if not given.plain:
+            file = environment.write(given.directory, endpoint, given.with_roles)
+            said |= {"control": f"{endpoint}/testbed", "environment": str(file), "directory": str(given.directory), "account": ACCOUNT,
+                     "regions": REGIONS, "accessKeyId": key["accessKeyId"], "secretAccessKey": key["secretAccessKey"]}
+        # Whoever started it may be gone by now: then the line cannot be written, and nothing is left either.
+        print(json.dumps(said), flush=True)
+        ended = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: ended.set())
+        if not given.stay:
+            # Ends with whoever holds the other end, however that one ends.
+            threading.Thread(target=lambda: (sys.stdin.buffer.read(), ended.set()), daemon=True).start()
         ended.wait()
     finally:
         if not given.plain:
