@@ -81,6 +81,15 @@ def pages_where_moto_has_none(side):
     return f"pages of {', '.join(str(len(page['Subnets'])) for page in pages)}"
 
 
+@check("1 ACL for one of its subnets and one that is gone")
+def one_value_of_a_filter_is_enough(side):
+    ec2 = side("ec2")
+    vpc, subnets, _ = network(side, 2)
+    wanted = [subnets[0], "subnet-00000000000000000"]
+    found = ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [vpc]}, {"Name": "association.subnet-id", "Values": wanted}])["NetworkAcls"]
+    return f"{len(found)} ACL for one of its subnets and one that is gone"
+
+
 @check("400 InvalidAssociationID.NotFound")
 def stale_association(side):
     ec2 = side("ec2")

@@ -1,7 +1,9 @@
 """Instances and tags."""
 
+import fnmatch
 import time
 
+from moto.ec2 import utils
 from moto.ec2.exceptions import EC2ClientError
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses.instances import InstanceResponse
@@ -117,3 +119,17 @@ def tags_need_a_resource() -> None:
         return original(self)
 
     TagResponse.create_tags = create
+
+
+@restores("EC2", "AWSEC2/latest/UserGuide/Using_Filtering.html")
+def one_value_of_a_filter_is_enough() -> None:
+    """moto: of what has several values, such as the subnets of a network ACL, all or none must be asked for. AWS: the values of a filter are joined with OR."""
+    original = utils.is_filter_matching
+
+    def matches(obj, name, wanted):
+        values = obj.get_filter_value(name)
+        if isinstance(values, (list, set, tuple)) and isinstance(wanted, list):
+            return any(fnmatch.fnmatch(str(value), pattern) for value in values for pattern in wanted)
+        return original(obj, name, wanted)
+
+    utils.is_filter_matching = matches
