@@ -47,7 +47,10 @@ impl Subject for Stop {
     }
 
     fn adopted(&self, aws: &Aws) -> Made {
-        boto3(aws, "marks = [{'Key': tag['Key']} for tag in all[0]['Tags'] if tag['Key'].startswith('firedrill.dev/')]\nec2.delete_tags(Resources=ids, Tags=marks)");
+        boto3(
+            aws,
+            "marks = [{'Key': tag['Key']} for tag in all[0]['Tags'] if tag['Key'].startswith('firedrill.dev/')]\nec2.delete_tags(Resources=ids, Tags=marks)",
+        );
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 mod contract;
 mod ec2_stop;
 mod ground;
+mod subnet_isolate;
 
 #[path = "../testbed/aws.rs"]
 mod testbed;

@@ -1,6 +1,8 @@
 //! Faults made through AWS control planes.
 
 #[cfg(feature = "aws")]
+mod clone;
+#[cfg(feature = "aws")]
 mod dead_man;
 #[cfg(feature = "aws")]
 mod ec2_stop;
@@ -10,8 +12,12 @@ mod groups;
 mod instances;
 #[cfg(feature = "aws")]
 mod mark;
+#[cfg(feature = "aws")]
+mod network;
 pub mod params;
 #[cfg(feature = "aws")]
 mod place;
+#[cfg(feature = "aws")]
+mod subnet_isolate;
 #[cfg(not(feature = "aws"))]
 mod without;

@@ -247,8 +247,6 @@ pub struct AsgScale {
     pub desired: u32,
 }
 
-impl Definition for SubnetIsolate {}
-
 impl Definition for AwsIamDeny {}
 
 impl Definition for Route53Shift {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::aws::{Accounts, Reference};
 use crate::aws::account::Account;
 use crate::aws::clients::{Clients, Use};
 use crate::aws::error::CallError;
+use crate::aws::{Accounts, Reference};
 use crate::drill::spec::{DrillSpec, Protect};
 use crate::fault::definition::Places;
 use crate::fault::shell::word;

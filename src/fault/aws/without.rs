@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::params::Ec2Stop;
+use super::params::{Ec2Stop, SubnetIsolate};
 use crate::fault::definition::Definition;
 
 impl Definition for Ec2Stop {
@@ -10,3 +10,5 @@ impl Definition for Ec2Stop {
         Duration::from_mins(10)
     }
 }
+
+impl Definition for SubnetIsolate {}

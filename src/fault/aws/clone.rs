@@ -1,0 +1,195 @@
+//! The clone of a network ACL that denies everything first: made once for all subnets of a step that share the original, deleted with the last of them.
+//!
+//! Its name is unique to run, step and original, and its tags carry what undoes it. Without its four deny entries it works like the original: that is what
+//! the dead-man's schedules make of it.
+
+use std::collections::HashMap;
+
+use aws_sdk_ec2::types::builders::NetworkAclEntryBuilder;
+use aws_sdk_ec2::types::{NetworkAclEntry, ResourceType, RuleAction, Tag, TagSpecification};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use super::network::{self, Acl};
+use super::place::Place;
+use super::{dead_man, mark};
+use crate::fault::{KindError, Record, TargetId};
+
+/// Tag that says which clone it is.
+pub const CLONE: &str = "firedrill.dev/clone";
+/// How a clone is named in a record's companions, and as a target when no subnet is left on it.
+pub const SORT: &str = "clone/";
+/// All protocols.
+const ALL: &str = "-1";
+
+/// The deny entries: rule number and addresses. Each stands in both directions.
+const DENIES: [(i32, &str); 2] = [(1, "0.0.0.0/0"), (2, "::/0")];
+/// An original must begin later.
+pub const ROOM: i32 = 2;
+/// How many schedules take the deny entries away again.
+pub const SCHEDULES: usize = DENIES.len() * 2;
+/// Rules of one direction that an ACL may have by default (Amazon VPC quotas: "Rules per network ACL").
+pub const RULES: usize = 20;
+
+/// Clones that this process has made or deleted, by name: for each its id, or none when it is deleted.
+#[derive(Debug, Default)]
+pub struct Made(Mutex<HashMap<String, Option<String>>>);
+
+/// A clone's name: `firedrill-<run>-<step>-<original>`.
+pub fn name(run: &str, step: &str, original: &str) -> String {
+    format!("firedrill-{run}-{step}-{original}")
+}
+
+/// The clone's name as a record carries it.
+pub fn of(record: &Record) -> Result<&str, KindError> {
+    let named = record.companions.iter().find_map(|companion| companion.strip_prefix(SORT));
+    named.ok_or_else(|| KindError::Failed(format!("the record of {} names no clone", record.target)))
+}
+
+/// Reads: the clone of this name. Two are an error: a copy carries our tags, and nobody may guess which one is ours.
+pub async fn find(place: &Place, name: &str) -> Result<Option<Acl>, KindError> {
+    let mut found = network::tagged(place, CLONE, name).await?;
+    if found.len() > 1 {
+        let ids: Vec<&str> = found.iter().map(|acl| acl.id.as_str()).collect();
+        return Err(KindError::Failed(format!("network ACLs {} all have the tag {CLONE}={name}: take it off those that are copies", ids.join(", "))));
+    }
+    Ok(found.pop())
+}
+
+/// Writes: makes the clone of a record's ACL with its deny entries, and arms the dead-man. The id of one that is there already.
+pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<String, KindError> {
+    let name = of(record)?;
+    let shared = place.account.shared::<Made>(&place.name());
+    // One at a time: all subnets of a step wait for the same clone.
+    let mut made = shared.0.lock().await;
+    if let Some(known) = made.get(name) {
+        return known.clone().ok_or_else(|| KindError::Conflict(format!("network ACL {name} was deleted by the undo")));
+    }
+    let (account, ec2) = (&place.account, place.clients().await?.ec2);
+    let id = match find(place, name).await? {
+        Some(found) => found.id,
+        None => {
+            let tags = tags(place, record, name).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
+            let marked = TagSpecification::builder().resource_type(ResourceType::NetworkAcl).set_tags(Some(tags)).build();
+            let create = ec2.create_network_acl().vpc_id(&original.vpc).client_token(token(name)).tag_specifications(marked);
+            let created = account.write("ec2:CreateNetworkAcl", create.send()).await?;
+            let id = created.network_acl().and_then(|acl| acl.network_acl_id()).unwrap_or_default().to_owned();
+            if id.is_empty() {
+                return Err(KindError::LostAnswer(format!("network ACL {name} was made without an id")));
+            }
+            id
+        }
+    };
+    for entry in denies().into_iter().chain(original.entries.iter().cloned()) {
+        let create = ec2
+            .create_network_acl_entry()
+            .network_acl_id(&id)
+            .set_rule_number(entry.rule_number)
+            .set_protocol(entry.protocol)
+            .set_rule_action(entry.rule_action)
+            .set_egress(entry.egress)
+            .set_cidr_block(entry.cidr_block)
+            .set_ipv6_cidr_block(entry.ipv6_cidr_block)
+            .set_icmp_type_code(entry.icmp_type_code)
+            .set_port_range(entry.port_range);
+        match account.write("ec2:CreateNetworkAclEntry", create.send()).await {
+            Err(error) if error.code() == Some("NetworkAclEntryAlreadyExists") => {}
+            done => done.map(|_| ())?,
+        }
+    }
+    let calls = denies().into_iter().map(|entry| dead_man::Call {
+        api: "ec2:deleteNetworkAclEntry",
+        input: json!({"NetworkAclId": id, "RuleNumber": entry.rule_number, "Egress": entry.egress}),
+    });
+    dead_man::arm(place, record, calls.collect()).await?;
+    made.insert(name.to_owned(), Some(id.clone()));
+    Ok(id)
+}
+
+/// Writes: deletes the clone of a record and its schedules, once no subnet has it any more. That it is gone is success.
+pub async fn drop_unused(place: &Place, record: &Record) -> Result<(), KindError> {
+    let name = of(record)?;
+    // Asked before the lock is taken: all subnets of a step ask together, and one of them deletes.
+    let found = find(place, name).await?;
+    if found.as_ref().is_some_and(|acl| !acl.subnets.is_empty()) {
+        return Ok(());
+    }
+    let shared = place.account.shared::<Made>(&place.name());
+    let mut made = shared.0.lock().await;
+    if made.get(name) == Some(&None) && found.is_none() {
+        return Ok(());
+    }
+    dead_man::disarm(place, record).await?;
+    if let Some(acl) = found {
+        let delete = place.clients().await?.ec2.delete_network_acl().network_acl_id(&acl.id);
+        match place.account.write("ec2:DeleteNetworkAcl", delete.send()).await {
+            Err(error) if error.is_not_found() => {}
+            done => done.map(|_| ())?,
+        }
+    }
+    made.insert(name.to_owned(), None);
+    Ok(())
+}
+
+/// Writes: takes the deny entries off a clone, so that it works like its original.
+pub async fn open(place: &Place, acl: &Acl) -> Result<(), KindError> {
+    let ec2 = place.clients().await?.ec2;
+    for entry in denies() {
+        let delete = ec2.delete_network_acl_entry().network_acl_id(&acl.id).set_rule_number(entry.rule_number).set_egress(entry.egress);
+        match place.account.write("ec2:DeleteNetworkAclEntry", delete.send()).await {
+            Err(error) if error.is_not_found() => {}
+            done => done.map(|_| ())?,
+        }
+    }
+    Ok(())
+}
+
+/// Whether all of its deny entries are there.
+pub fn denies_all(acl: &Acl) -> bool {
+    let there = |wanted: &NetworkAclEntry| {
+        let same = |entry: &NetworkAclEntry| {
+            (entry.rule_number, entry.egress, &entry.rule_action) == (wanted.rule_number, wanted.egress, &wanted.rule_action)
+                && (&entry.cidr_block, &entry.ipv6_cidr_block) == (&wanted.cidr_block, &wanted.ipv6_cidr_block)
+        };
+        acl.entries.iter().any(same)
+    };
+    denies().iter().all(there)
+}
+
+/// The records that a clone's tags carry: one for each subnet that has it, or one for the clone alone.
+pub fn records(place: &Place, acl: &Acl) -> Vec<Record> {
+    let Some(name) = acl.tags.get(CLONE) else { return Vec::new() };
+    let Some(carried) = mark::carried(&acl.tags, &target(place, name), place.invert()) else { return Vec::new() };
+    if acl.subnets.is_empty() {
+        return vec![carried];
+    }
+    let of = |subnet: &String| Record { target: super::subnet_isolate::target(place, subnet), ..carried.clone() };
+    acl.subnets.keys().map(of).collect()
+}
+
+/// The clone as a target: what sweep finds when no subnet is left on it.
+pub fn target(place: &Place, name: &str) -> TargetId {
+    TargetId { place: place.name(), id: format!("{SORT}{name}") }
+}
+
+/// The tags of a clone: they carry the record that is the same for every subnet of the step.
+fn tags(place: &Place, record: &Record, name: &str) -> mark::Tags {
+    let mut tags = mark::tags(&Record { target: target(place, name), ..record.clone() });
+    tags.insert(CLONE.to_owned(), name.to_owned());
+    tags.insert("Name".to_owned(), format!("firedrill {}", record.step));
+    tags
+}
+
+fn denies() -> Vec<NetworkAclEntry> {
+    let entry = |(number, addresses): (i32, &str), egress: bool| {
+        let entry = NetworkAclEntryBuilder::default().rule_number(number).protocol(ALL).rule_action(RuleAction::Deny).egress(egress);
+        if addresses.contains(':') { entry.ipv6_cidr_block(addresses).build() } else { entry.cidr_block(addresses).build() }
+    };
+    DENIES.into_iter().flat_map(|deny| [entry(deny, false), entry(deny, true)]).collect()
+}
+
+/// At most 64 characters, the same for the same clone: a repeated call makes no second one.
+fn token(name: &str) -> String {
+    Sha256::digest(name).iter().map(|byte| format!("{byte:02x}")).collect()
+}
