@@ -10,6 +10,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::config::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
 use tokio::sync::OnceCell;
 
 use super::Reference;
@@ -90,6 +91,19 @@ impl Account {
         let provider = config.credentials_provider().ok_or_else(|| self.unusable("none are configured"))?;
         let found = provider.provide_credentials().await.map_err(|error| self.unusable(&chain(&error)))?;
         Ok(found.expiry())
+    }
+
+    /// ARNs of those whose credentials are used: who calls, and the role that is assumed for it. None may be denied anything.
+    ///
+    /// # Errors
+    /// No credentials, or STS does not answer.
+    pub async fn callers(&self) -> Result<Vec<String>, CallError> {
+        let mut found = Vec::new();
+        for config in [&self.load().await, self.base.get_or_try_init(|| self.configure()).await?] {
+            found.extend(self.identity(config).await?.arn);
+        }
+        found.dedup();
+        Ok(found)
     }
 
     /// What all kinds of one sort share in one place: a kind is opened anew for every record that is undone.
@@ -193,22 +207,28 @@ impl Account {
     }
 
     async fn check(&self, config: &SdkConfig) -> Result<(), CallError> {
-        let mut trouble = None;
+        let wanted = self.reference.account.account.clone();
+        match (self.identity(config).await, self.purpose) {
+            (Ok(identity), _) if identity.account() == Some(&wanted) => Ok(()),
+            (Ok(identity), _) => {
+                Err(CallError::OtherAccount { account: self.name().to_owned(), found: identity.account.unwrap_or_default(), wanted })
+            }
+            (Err(error), Use::Run) => Err(error),
+            (Err(_), Use::Undo) => Ok(()),
+        }
+    }
+
+    /// Whose credentials these are, from the first region whose STS answers.
+    async fn identity(&self, config: &SdkConfig) -> Result<GetCallerIdentityOutput, CallError> {
+        let mut trouble = self.unusable("the environment names no region of the account");
         for region in &self.ask_in {
             let clients = Clients::new(&config.to_builder().region(Region::new(region.clone())).build(), self.purpose);
             match self.read("sts:GetCallerIdentity", clients.sts.get_caller_identity().send()).await {
-                Ok(identity) => {
-                    let found = identity.account.unwrap_or_default();
-                    let wanted = self.reference.account.account.clone();
-                    return if found == wanted { Ok(()) } else { Err(CallError::OtherAccount { account: self.name().to_owned(), found, wanted }) };
-                }
-                Err(error) => trouble = Some(error),
+                Ok(identity) => return Ok(identity),
+                Err(error) => trouble = error,
             }
         }
-        match (self.purpose, trouble) {
-            (Use::Run, Some(error)) => Err(error),
-            _ => Ok(()),
-        }
+        Err(trouble)
     }
 
     fn unusable(&self, why: &str) -> CallError {

@@ -7,6 +7,8 @@ pub mod account;
 pub mod clients;
 #[cfg(feature = "aws")]
 pub mod error;
+#[cfg(feature = "aws")]
+pub mod hosted_zones;
 pub mod policy;
 #[cfg(feature = "aws")]
 pub mod together;

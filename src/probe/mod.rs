@@ -16,6 +16,8 @@ mod http;
 pub mod open;
 pub mod params;
 mod prometheus;
+#[cfg(feature = "aws")]
+mod route53_answer;
 mod status_page;
 mod tcp;
 pub mod watch;
@@ -65,6 +67,14 @@ pub struct Unasked {
 impl From<ApiError> for Unasked {
     fn from(error: ApiError) -> Self {
         Self { why: error.to_string(), unreachable: matches!(error, ApiError::Config { .. } | ApiError::Unreachable { .. }) }
+    }
+}
+
+#[cfg(feature = "aws")]
+impl From<crate::aws::error::CallError> for Unasked {
+    fn from(error: crate::aws::error::CallError) -> Self {
+        use crate::aws::error::CallError;
+        Self { why: error.to_string(), unreachable: matches!(error, CallError::Credentials { .. } | CallError::Unreachable { .. }) }
     }
 }
 

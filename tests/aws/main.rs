@@ -3,9 +3,13 @@
 #![cfg(feature = "aws")]
 #![allow(clippy::unwrap_used)]
 
+mod aws_iam_deny;
 mod contract;
 mod ec2_stop;
 mod ground;
+mod route53_answer;
+mod route53_health_invert;
+mod route53_shift;
 mod subnet_isolate;
 
 #[path = "../testbed/aws.rs"]

@@ -65,7 +65,7 @@ pub async fn launching_nothing(place: &Place, drill: &DrillSpec, before: &str) -
 }
 
 /// Every step, direct or not, that `step` comes after.
-fn earlier<'a>(drill: &'a DrillSpec, step: &str) -> BTreeSet<&'a str> {
+pub fn earlier<'a>(drill: &'a DrillSpec, step: &str) -> BTreeSet<&'a str> {
     let mut found = BTreeSet::new();
     let mut open = vec![step];
     while let Some(id) = open.pop() {

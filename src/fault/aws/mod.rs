@@ -1,6 +1,8 @@
 //! Faults made through AWS control planes.
 
 #[cfg(feature = "aws")]
+mod aws_iam_deny;
+#[cfg(feature = "aws")]
 mod clone;
 #[cfg(feature = "aws")]
 mod dead_man;
@@ -8,6 +10,8 @@ mod dead_man;
 mod ec2_stop;
 #[cfg(feature = "aws")]
 mod groups;
+#[cfg(feature = "aws")]
+mod health;
 #[cfg(feature = "aws")]
 mod instances;
 #[cfg(feature = "aws")]
@@ -17,6 +21,14 @@ mod network;
 pub mod params;
 #[cfg(feature = "aws")]
 mod place;
+#[cfg(feature = "aws")]
+mod record_mark;
+#[cfg(feature = "aws")]
+mod roles;
+#[cfg(feature = "aws")]
+mod route53_health_invert;
+#[cfg(feature = "aws")]
+mod route53_shift;
 #[cfg(feature = "aws")]
 mod subnet_isolate;
 #[cfg(not(feature = "aws"))]

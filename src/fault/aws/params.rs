@@ -247,16 +247,6 @@ pub struct AsgScale {
     pub desired: u32,
 }
 
-impl Definition for AwsIamDeny {}
-
-impl Definition for Route53Shift {
-    fn limit() -> Duration {
-        Duration::from_mins(10)
-    }
-}
-
-impl Definition for Route53HealthInvert {}
-
 impl Definition for LaunchRefusal {
     fn limit() -> Duration {
         Duration::from_mins(2)

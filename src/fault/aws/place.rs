@@ -103,6 +103,12 @@ impl Place {
         self.account.clients(self.region.as_deref()).await
     }
 
+    /// Where schedules are for this place: in its region, or the region of global services.
+    pub fn of_schedules(&self) -> Self {
+        let region = self.region.clone().unwrap_or_else(|| self.account.reference().global_region().to_owned());
+        Self { region: Some(region), ..self.clone() }
+    }
+
     /// The same account's other regions, this one first.
     pub fn all_regions(&self) -> Vec<Self> {
         let own = self.region.clone();

@@ -16,6 +16,7 @@ OURS = {
     ("ec2", "DescribeVpcs"): ("Vpcs", "NextToken", "NextToken", "MaxResults", 0),
     ("ec2", "DescribeVolumes"): ("Volumes", "NextToken", "NextToken", "MaxResults", 0),
     ("ec2", "DescribeTags"): ("Tags", "NextToken", "NextToken", "MaxResults", 1000),
+    ("iam", "GetAccountAuthorizationDetails"): ("RoleDetailList", "Marker", "Marker", "MaxItems", 100),
     ("iam", "ListRoleTags"): ("Tags", "Marker", "Marker", "MaxItems", 100),
     ("iam", "ListRolePolicies"): ("PolicyNames", "Marker", "Marker", "MaxItems", 100),
     ("iam", "ListAttachedRolePolicies"): ("AttachedPolicies", "Marker", "Marker", "MaxItems", 100),

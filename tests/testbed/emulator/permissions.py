@@ -268,7 +268,7 @@ TABLE = {
     "cloudwatch:DescribeAlarms": lambda at: [Need(at.action, at.arn("cloudwatch", "alarm:*"))],
 }
 UNSCOPED = {
-    "iam:ListRoles", "route53:ListHostedZones", "route53:ListHostedZonesByName", "route53:ListHealthChecks", "autoscaling:DescribeAutoScalingGroups",
+    "iam:ListRoles", "iam:GetAccountAuthorizationDetails", "route53:TestDNSAnswer", "route53:ListHostedZones", "route53:ListHostedZonesByName", "route53:ListHealthChecks", "autoscaling:DescribeAutoScalingGroups",
     "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeTags", "scheduler:ListSchedules", "scheduler:ListScheduleGroups", "fis:ListExperiments",
     "fis:ListExperimentTemplates",
 }

@@ -100,3 +100,12 @@ def checkers_report_for_themselves(side):
         side.post("/testbed/script", {"healthStatus": {number: "Failure: HTTP Status Code 503"}})
     found = side("route53").get_health_check_status(HealthCheckId=number)["HealthCheckObservations"]
     return f"{len(found)} checkers: {found[0]['StatusReport']['Status'][:7]}"
+
+
+@check("NOERROR ['192.0.2.2'], NXDOMAIN []")
+def dns_answer(side):
+    name, number = zone(side)
+    sets = [record(f"www.{name}", f"192.0.2.{weight + 1}", SetIdentifier=str(weight), Weight=weight) for weight in (0, 1)]
+    change(side, number, *(("CREATE", one) for one in sets))
+    answers = [side("route53").test_dns_answer(HostedZoneId=number, RecordName=f"{label}.{name}", RecordType="A") for label in ("www", "none")]
+    return ", ".join(f"{one['ResponseCode']} {one['RecordData']}" for one in answers)
