@@ -9,6 +9,8 @@ use crate::event::{CanarySample, Health};
 use crate::needs::Needs;
 use crate::probe::params::ProbeSpec;
 
+#[cfg(feature = "aws")]
+mod aws_alarm;
 mod canary;
 pub mod definition;
 mod dns;
@@ -19,6 +21,8 @@ mod prometheus;
 mod status_page;
 mod tcp;
 pub mod watch;
+#[cfg(not(feature = "aws"))]
+mod without;
 mod workload;
 
 /// What one reading said.
@@ -60,6 +64,14 @@ pub struct Unasked {
     pub why: String,
     /// The platform could not be asked.
     pub unreachable: bool,
+}
+
+#[cfg(feature = "aws")]
+impl From<crate::aws::error::CallError> for Unasked {
+    fn from(error: crate::aws::error::CallError) -> Self {
+        use crate::aws::error::CallError;
+        Self { why: error.to_string(), unreachable: matches!(error, CallError::Credentials { .. } | CallError::Unreachable { .. }) }
+    }
 }
 
 impl From<ApiError> for Unasked {

@@ -257,6 +257,4 @@ pub struct StatusPageProbe {
     pub expect_json: Option<ExpectJson>,
 }
 
-impl Definition for AwsAlarmProbe {}
-
 impl Definition for Route53AnswerProbe {}

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::ground::{Ground, run_id};
 use super::testbed::{Aws, AwsDump, AwsOptions};
-use super::{ec2_stop, subnet_isolate};
+use super::{asg_scale, ec2_stop, fis_experiment, launch_refusal, subnet_isolate, vpc_endpoint_deny};
 
 /// Whether something was done to the world; `Err` says why a kind has no such state.
 pub type Made = Result<(), &'static str>;
@@ -69,7 +69,14 @@ pub trait Subject: Sync {
 
 /// Every kind of this suite.
 fn subjects() -> Vec<Box<dyn Subject>> {
-    vec![Box::new(ec2_stop::Stop), Box::new(subnet_isolate::Isolate)]
+    vec![
+        Box::new(ec2_stop::Stop),
+        Box::new(launch_refusal::Refusal),
+        Box::new(asg_scale::Scale),
+        Box::new(vpc_endpoint_deny::Deny),
+        Box::new(fis_experiment::Experiment),
+        Box::new(subnet_isolate::Isolate),
+    ]
 }
 
 /// How a case ended, when it ended as it should.

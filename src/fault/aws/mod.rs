@@ -1,15 +1,25 @@
 //! Faults made through AWS control planes.
 
 #[cfg(feature = "aws")]
+mod asg_scale;
+#[cfg(feature = "aws")]
 mod clone;
 #[cfg(feature = "aws")]
 mod dead_man;
 #[cfg(feature = "aws")]
 mod ec2_stop;
 #[cfg(feature = "aws")]
+mod endpoints;
+#[cfg(feature = "aws")]
+mod experiments;
+#[cfg(feature = "aws")]
+mod fis_experiment;
+#[cfg(feature = "aws")]
 mod groups;
 #[cfg(feature = "aws")]
 mod instances;
+#[cfg(feature = "aws")]
+mod launch_refusal;
 #[cfg(feature = "aws")]
 mod mark;
 #[cfg(feature = "aws")]
@@ -19,5 +29,7 @@ pub mod params;
 mod place;
 #[cfg(feature = "aws")]
 mod subnet_isolate;
+#[cfg(feature = "aws")]
+mod vpc_endpoint_deny;
 #[cfg(not(feature = "aws"))]
 mod without;

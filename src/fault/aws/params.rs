@@ -256,23 +256,3 @@ impl Definition for Route53Shift {
 }
 
 impl Definition for Route53HealthInvert {}
-
-impl Definition for LaunchRefusal {
-    fn limit() -> Duration {
-        Duration::from_mins(2)
-    }
-}
-
-impl Definition for VpcEndpointDeny {}
-
-impl Definition for FisExperiment {
-    fn limit() -> Duration {
-        Duration::from_mins(10)
-    }
-}
-
-impl Definition for AsgScale {
-    fn limit() -> Duration {
-        Duration::from_mins(15)
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::params::{Ec2Stop, SubnetIsolate};
+use super::params::{AsgScale, Ec2Stop, FisExperiment, LaunchRefusal, SubnetIsolate, VpcEndpointDeny};
 use crate::fault::definition::Definition;
 
 impl Definition for Ec2Stop {
@@ -12,3 +12,23 @@ impl Definition for Ec2Stop {
 }
 
 impl Definition for SubnetIsolate {}
+
+impl Definition for LaunchRefusal {
+    fn limit() -> Duration {
+        Duration::from_mins(2)
+    }
+}
+
+impl Definition for AsgScale {
+    fn limit() -> Duration {
+        Duration::from_mins(15)
+    }
+}
+
+impl Definition for VpcEndpointDeny {}
+
+impl Definition for FisExperiment {
+    fn limit() -> Duration {
+        Duration::from_mins(10)
+    }
+}

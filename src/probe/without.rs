@@ -1,0 +1,6 @@
+//! A build without the AWS SDKs still reads and validates drills with AWS probes; the plan refuses them.
+
+use super::definition::Definition;
+use super::params::AwsAlarmProbe;
+
+impl Definition for AwsAlarmProbe {}
