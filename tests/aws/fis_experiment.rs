@@ -144,7 +144,7 @@ async fn a_template_that_ends_by_itself_needs_no_dead_man_and_one_that_leaves_th
         boto3(
             &aws,
             &format!(
-                "result = another('{id}{parameters}', {{'one': {{'actionId': '{id}', 'parameters': {parameters}, 'targets': {{'Instances': 'checkout'}}}}}})"
+                "result = another('{id}' + str(len({parameters})), {{'one': {{'actionId': '{id}', 'parameters': {parameters}, 'targets': {{'Instances': 'checkout'}}}}}})"
             ),
         )
     };

@@ -21,6 +21,7 @@ pub const WEB: &str = "scaling = client('autoscaling', args.get('region', 'us-ea
     \x20       LaunchTemplate={'LaunchTemplateId': web['LaunchTemplate']['LaunchTemplateId'], 'Version': '$Default'},\n\
     \x20       Tags=[{**{key: one[key] for key in keep}, 'ResourceId': name, 'ResourceType': 'auto-scaling-group'} for one in tags])\n\
     def replace():\n\
+    \x20   scaling.update_auto_scaling_group(AutoScalingGroupName='web', MinSize=0)\n\
     \x20   scaling.delete_auto_scaling_group(AutoScalingGroupName='web', ForceDelete=True)\n\
     \x20   again('web', [one for one in web['Tags'] if not one['Key'].startswith('firedrill.dev/')])\n";
 

@@ -16,7 +16,8 @@ const ENDPOINT: &str = "import json\n\
     found = ec2.describe_vpc_endpoints(Filters=[{'Name': 'tag:Name', 'Values': ['dynamodb']}])['VpcEndpoints'][0]\n\
     number, text = found['VpcEndpointId'], found['PolicyDocument']\n\
     policy = json.loads(text)\n\
-    ours = [one for one in policy['Statement'] if one.get('Sid', '').startswith('firedrill')]\n\
+    all = policy['Statement'] if isinstance(policy['Statement'], list) else [policy['Statement']]\n\
+    ours = [one for one in all if one.get('Sid', '').startswith('firedrill')]\n\
     def write(policy):\n\
     \x20   ec2.modify_vpc_endpoint(VpcEndpointId=number, PolicyDocument=policy if isinstance(policy, str) else json.dumps(policy))\n";
 
@@ -123,7 +124,7 @@ async fn a_long_policy_is_swept_without_the_journal_and_one_that_would_not_fit_i
     assert!(by_hand.undo[0].contains("S149") && !by_hand.undo[0].contains(&records[0].run), "{by_hand:?}");
     assert_eq!(ground.undo(&found).await[0].0, Phase::Reverted);
     assert_eq!(before.differences(&aws.dump()), Vec::<String>::new());
-    boto3(&aws, "write({'Version': '2012-10-17', 'Statement': [{**policy['Statement'][0], 'Sid': f'S{at}'} for at in range(240)]})");
+    boto3(&aws, "write({'Version': '2012-10-17', 'Statement': [{**policy['Statement'][0], 'Sid': f'S{at}'} for at in range(250)]})");
     let refused = ground.plan(&run_id(), &step).await.refusals;
     assert!(refused[0].reason.contains("characters, and 20480 are the most"), "{refused:?}");
 }
