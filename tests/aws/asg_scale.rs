@@ -68,7 +68,7 @@ impl Subject for Scale {
 
     /// Which instances end is the termination policy's choice.
     fn unavoidable(&self, difference: &str) -> bool {
-        difference.contains("instanceIds") || difference.contains("networkInterfaces")
+        difference.contains(" autoScalingGroups web instanceIds")
     }
 }
 

@@ -85,7 +85,7 @@ impl Subject for Refusal {
 
     /// Asking the group for a fourth instance and back, as [`Self::bites`] does, brings one and ends one.
     fn unavoidable(&self, difference: &str) -> bool {
-        difference.contains("instanceIds") || difference.contains("networkInterfaces")
+        difference.contains(" autoScalingGroups web instanceIds")
     }
 }
 

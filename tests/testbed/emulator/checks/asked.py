@@ -1,7 +1,7 @@
 """What services refuse once they know who asks."""
 
 from ..check import check, tried
-from .control import fresh
+from .control import AT, fresh
 
 
 def group(side) -> str:
@@ -34,6 +34,11 @@ def experiment_token_has_no_space(side):
         clientToken=fresh("template"), description="d", roleArn="arn:aws:iam::123456789012:role/r", stopConditions=[{"source": "none"}], targets={},
         actions={"wait": {"actionId": "aws:fis:wait", "parameters": {"duration": "PT1M"}}})["experimentTemplate"]["id"]
     return tried(fis.start_experiment, experimentTemplateId=template, clientToken="a b")
+
+
+@check("400 ValidationException")
+def schedule_expression_is_read(side):
+    return tried(side("scheduler").create_schedule, Name=fresh("never"), **{**AT, "ScheduleExpression": "at(never)"})
 
 
 @check("found: 1")

@@ -7,7 +7,9 @@ from moto.autoscaling.models import AutoScalingBackend
 from moto.ec2.models.vpcs import VPCEndPoint
 from moto.fis.exceptions import FISException
 from moto.fis.models import FISBackend
+from moto.scheduler.models import EventBridgeSchedulerBackend
 
+from ..refusals import Refusal
 from . import restores
 
 PROCESSES = {"Launch", "Terminate", "AddToLoadBalancer", "AlarmNotification", "AZRebalance", "HealthCheck", "InstanceRefresh", "ReplaceUnhealthy",
@@ -55,6 +57,19 @@ def experiment_token_has_no_space() -> None:
         return original(self, client_token, *rest, **more)
 
     FISBackend.start_experiment = started
+
+
+@restores("Scheduler", "scheduler/latest/APIReference/API_CreateSchedule.html")
+def schedule_expression_is_read() -> None:
+    """moto: any expression. AWS: ValidationException for one that is none."""
+    original = EventBridgeSchedulerBackend.create_schedule
+
+    def created(self, *rest, **more):
+        if not re.fullmatch(r"at\(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\)|(rate|cron)\([^)]+\)", more["schedule_expression"]):
+            raise Refusal("ValidationException", f"Invalid Schedule Expression {more['schedule_expression']}.")
+        return original(self, *rest, **more)
+
+    EventBridgeSchedulerBackend.create_schedule = created
 
 
 @restores("VPC endpoint", "AWSEC2/latest/APIReference/API_DescribeVpcEndpoints.html")
