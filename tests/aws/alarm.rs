@@ -50,10 +50,8 @@ async fn an_alarm_is_good_in_the_state_asked_for_and_no_data_is_unknown() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_permission_that_the_alarm_probe_lacks_is_named_and_with_what_it_says_it_reads() {
     let aws = Aws::start(AwsOptions::SMALL);
-    let deaf = aws.user(
-        "deaf",
-        &[json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}]})],
-    );
+    let deaf =
+        aws.user("deaf", &[json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:GetCallerIdentity", "Resource": "*"}]})]);
     let ground = Ground::as_user(&aws, &deaf);
     let probe = opened(&ground, ground.accounts(), "checkout-errors", Some("OK"));
     let needs = firedrill::aws::policy::document(&probe.needs().aws, "main", firedrill::aws::policy::Purpose::Read).unwrap();

@@ -82,7 +82,7 @@ impl Subject for Experiment {
 
     /// They stay in the history, with their tags.
     fn unavoidable(&self, difference: &str) -> bool {
-        difference.contains(" experiments ")
+        difference.contains(" experiments ") && difference.contains(r#""state":"stopped""#)
     }
 }
 
