@@ -8,6 +8,7 @@ mod asg_scale;
 mod aws_iam_deny;
 mod contract;
 mod ec2_stop;
+mod evacuate;
 mod fis_experiment;
 mod ground;
 mod launch_refusal;
