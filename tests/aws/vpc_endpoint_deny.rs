@@ -130,7 +130,7 @@ async fn a_long_policy_is_swept_without_the_journal_and_one_that_would_not_fit_i
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_endpoint_that_undo_may_need_is_warned_of_and_one_without_a_policy_is_refused() {
+async fn an_endpoint_that_undo_may_need_is_warned_of() {
     let aws = Aws::start(AwsOptions::SMALL);
     let ground = Ground::new(&aws);
     boto3(
