@@ -14,7 +14,7 @@ from . import REGIONS
 # Signing names that are not the name of the service model.
 MODELS = {"monitoring": "cloudwatch"}
 CREDENTIAL = re.compile(r"Credential=([^/, ]+)/\d+/([^/, ]+)/([^/, ]+)/aws4_request")
-READING = ("Describe", "List", "Get", "AssumeRole")
+READING = ("Test", "Describe", "List", "Get", "AssumeRole")
 
 
 @dataclass
