@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 use super::testbed::{Aws, Credentials};
 
 /// Longest that a step of a test may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(300);
 
 /// An environment, who calls, a journal, and what the engine needs of them.
 pub struct Ground {

@@ -280,7 +280,7 @@ impl Kind for Denied {
                 refuse(format!("its inline policies have room for {} more characters, and the deny has {wanted}: name fewer actions", seen.room()));
             }
         }
-        if policy_name(&records.first().map_or("", |record| &record.run), step).len() > LONGEST {
+        if policy_name(records.first().map_or("", |record| &record.run), step).len() > LONGEST {
             examined.refusals.push(format!("the name of step '{step}' is too long for a policy's name"));
         }
         // What reading back needs, tried on each role while nothing is changed yet.
