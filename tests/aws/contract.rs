@@ -6,6 +6,7 @@ use std::fmt;
 use firedrill::aws::policy::{Purpose, document};
 use firedrill::event::{Phase, StepOutcome};
 use firedrill::fault::{Expiry, KindError, Observed, Record};
+use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::ground::{Ground, run_id};
@@ -150,6 +151,11 @@ const CORRECTED: [&str; 21] = [
     "StartExperiment",
     "DescribeAlarms",
 ];
+
+/// Cases in which somebody else changes the world.
+const OTHERS: [&str; 6] = ["already", "guarded", "drifted", "adopted", "replaced", "ghost"];
+/// Kinds at a time: each has an emulator of its own, and on two cores more would only make each other wait.
+const AT_ONCE: usize = 3;
 
 struct Case<'a> {
     aws: &'a Aws,
@@ -604,7 +610,8 @@ async fn row(subject: &dyn Subject) -> Row {
         let (from, begun) = (aws.last_call(), std::time::Instant::now());
         let case = Case::new(&aws, subject);
         let how = case.run(name).await;
-        let clean = case.same(&case.before).is_ok();
+        // What others did may be hidden by what cannot be avoided: the next case must not find their subnet, or their zone.
+        let clean = if OTHERS.contains(&name) { case.before == aws.dump() } else { case.same(&case.before).is_ok() };
         eprintln!("{} {name}: {} s, {} calls", subject.kind(), begun.elapsed().as_secs(), aws.last_call() - from);
         ended.push((name, answers(&aws, from), how));
         aws.reset();
@@ -620,7 +627,8 @@ async fn row(subject: &dyn Subject) -> Row {
 async fn every_kind_keeps_the_contract_on_the_emulator() {
     let only = std::env::var("KIND").ok();
     let subjects: Vec<_> = subjects().into_iter().filter(|subject| only.as_deref().is_none_or(|only| only == subject.kind())).collect();
-    let table = futures::future::join_all(subjects.iter().map(|subject| row(subject.as_ref()))).await;
+    let rows: Vec<_> = subjects.iter().map(|subject| row(subject.as_ref())).collect();
+    let table: Vec<Row> = futures::stream::iter(rows).buffered(AT_ONCE).collect().await;
     print_table(&table);
     let failed: Vec<String> = (table.iter())
         .flat_map(|(kind, ended)| ended.iter().filter_map(move |(case, _, ended)| Some(format!("{kind}, {case}: {}", ended.as_ref().err()?))))
