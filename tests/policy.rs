@@ -45,8 +45,12 @@ spec:
 "#;
 
 fn firedrill(folder: &Path, words: &[&str]) -> Output {
-    std::fs::write(folder.join("drill.yaml"), DRILL).unwrap();
-    std::fs::write(folder.join("staging.yaml"), ENVIRONMENT).unwrap();
+    firedrill_on(folder, DRILL, ENVIRONMENT, words)
+}
+
+fn firedrill_on(folder: &Path, drill: &str, environment: &str, words: &[&str]) -> Output {
+    std::fs::write(folder.join("drill.yaml"), drill).unwrap();
+    std::fs::write(folder.join("staging.yaml"), environment).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
     // Whatever it would take from the shell is not there.
     command.current_dir(folder).env_clear().args(["policy", "drill.yaml", "--env", "staging.yaml"]).args(words);
@@ -100,4 +104,114 @@ fn what_cannot_be_printed_is_said_with_the_way_out() {
     let output = firedrill(folder.path(), &["--bind-to", "alice"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!output.status.success() && said.contains("expected User:NAME, Group:NAME or ServiceAccount:NAMESPACE/NAME"), "{said}");
+}
+
+/// Drills on AWS accounts: a build without the SDKs knows of no permission that they need.
+#[cfg(feature = "aws")]
+mod accounts {
+    use serde_json::json;
+
+    use super::*;
+
+    const ENVIRONMENT: &str = r#"
+apiVersion: firedrill.dev/v1alpha1
+kind: Environment
+metadata: {name: staging}
+spec:
+  aws:
+    - name: main
+      account: "111122223333"
+      regions: [us-east-1, us-west-2]
+      roleArn: arn:aws:iam::111122223333:role/firedrill
+      undoRoleArn: arn:aws:iam::111122223333:role/firedrill-undo
+      deadManRoleArn: arn:aws:iam::111122223333:role/firedrill-deadman
+    - {name: other, account: "444455556666", regions: [us-east-1]}
+  allow: {faults: [ec2Stop, launchRefusal, vpcEndpointDeny, fisExperiment], noDeadMan: true}
+"#;
+
+    const DRILL: &str = r#"
+apiVersion: firedrill.dev/v1alpha1
+kind: Drill
+metadata: {name: lose-us-east-1}
+spec:
+  summary: s
+  owner: o
+  hypothesis: h
+  failedRegion: us-east-1
+  survivingRegions: [us-west-2]
+  regionHealthy: {probe: {awsAlarm: {account: main, region: us-east-1, alarm: checkout-errors, state: OK}}, stableFor: 1m, limit: 15m}
+  hold: 10m
+  undoBy: 2h
+  objectives:
+    - {id: checkout, probe: {awsAlarm: {account: main, region: us-west-2, alarm: checkout-errors, state: OK}}, interval: 5s, recoverWithin: 5m}
+  steps:
+    - id: grow
+      action: {asgScale: {account: main, region: us-west-2, group: web, desired: 6}}
+    - id: frozen
+      fault: {launchRefusal: {account: main, groups: {names: [web]}}}
+    - id: stopped
+      after: [frozen]
+      fault: {ec2Stop: {account: main, instances: {tags: {app: checkout}, zones: [us-east-1a]}}}
+    - id: denied
+      fault: {vpcEndpointDeny: {account: main, endpoints: {tags: {Name: dynamodb}}, actions: ["dynamodb:*"]}}
+    - id: experiment
+      fault: {fisExperiment: {account: main, template: EXT1a2b3c4d5e6f7}}
+"#;
+
+    fn policy(words: &[&str]) -> Output {
+        let folder = tempfile::tempdir().unwrap();
+        firedrill_on(folder.path(), DRILL, ENVIRONMENT, words)
+    }
+
+    fn printed(words: &[&str]) -> String {
+        let output = policy(words);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_policy_of_an_aws_drill_is_read_inject_revert_and_dead_man_for_each_account() {
+        insta::assert_snapshot!(printed(&[]));
+    }
+
+    #[test]
+    fn one_purpose_of_one_account_is_plain_json_as_aws_takes_it() {
+        for (purpose, allows) in
+            [("read", "ec2:DescribeInstances"), ("inject", "ec2:StopInstances"), ("revert", "ec2:StartInstances"), ("dead-man", "ec2:StartInstances")]
+        {
+            let document: Value = serde_json::from_str(&printed(&["--account", "main", "--purpose", purpose])).unwrap();
+            assert_eq!(document["Version"], "2012-10-17");
+            let statements = document["Statement"].as_array().unwrap();
+            let all: Vec<&Value> = statements.iter().flat_map(|statement| statement["Action"].as_array().unwrap()).collect();
+            assert!(all.contains(&&json!(allows)), "{purpose}: {document}");
+            // Whoever injects cannot undo, and the other way round, but for what is the same call.
+            assert!(purpose == "inject" || !all.contains(&&json!("ec2:StopInstances")), "{purpose}: {document}");
+            // A mutation is never allowed everywhere.
+            let everywhere = statements.iter().filter(|statement| statement["Resource"] == json!(["*"]));
+            let wide: Vec<&str> = everywhere.flat_map(|statement| statement["Action"].as_array().unwrap()).filter_map(Value::as_str).collect();
+            let reads = |action: &&str| ["Describe", "List", "Get"].iter().any(|word| action.split(':').next_back().unwrap().starts_with(word));
+            assert!(wide.iter().all(reads), "{purpose}: {wide:?}");
+        }
+        let dead_man: Value = serde_json::from_str(&printed(&["--account", "main", "--purpose", "dead-man"])).unwrap();
+        let actions: Vec<&Value> = dead_man["Statement"].as_array().unwrap().iter().flat_map(|one| one["Action"].as_array().unwrap()).collect();
+        // No action, and no experiment, which has an end of its own or none.
+        assert_eq!(actions.len(), 3, "{dead_man}");
+    }
+
+    #[test]
+    fn a_wrong_account_purpose_or_an_account_without_needs_is_a_usage_error_with_the_way_out() {
+        for (words, said) in [
+            (&["--account", "mian"] as &[&str], "account 'mian' is not in the environment; it has: main, other"),
+            (&["--account", "main", "--purpose", "undo"], "expected read, inject, revert or dead-man"),
+            (&["--purpose", "read"], "--account <NAME>"),
+            (&["--account", "other", "--purpose", "read"], "nothing is needed in account 'other' for read"),
+            (&["--account", "main", "--cluster", "east"], "cannot be used with"),
+        ] {
+            let output = policy(words);
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{words:?}: {text}");
+            assert!(text.contains(said) && output.stdout.is_empty(), "{words:?}: {text}");
+        }
+        assert!(printed(&["--account", "other"]).contains("# Nothing in account other."));
+    }
 }

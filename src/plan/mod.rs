@@ -117,22 +117,21 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
             return planned;
         }
     };
-    planned.expiry = Some(opened.expiry());
     plan.warnings.extend(opened.warnings().into_iter().map(|warning| format!("step '{}': {} {warning}", step.id, planned.name)));
-    if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
-        refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
-    }
     // Before anything else is read: what is missing would only be a worse message there.
-    match opened.missing().await {
-        Ok(missing) if missing.is_empty() => {}
+    let allowed = match opened.missing().await {
         Ok(missing) => {
             missing.iter().for_each(|access| refuse(&KindError::Refused(format!("permission missing: {access}"))));
-            return planned;
+            missing.is_empty()
         }
         Err(error) => {
             refuse(&error);
-            return planned;
+            false
         }
+    };
+    if !allowed {
+        refuse_staying(kind, opened.as_ref(), environment, &mut planned, refuse);
+        return planned;
     }
     match targets(run, drill, step, opened.as_ref(), plan.undo_by).await {
         Ok(records) if records.is_empty() => refuse(&KindError::Refused("matched 0 targets".to_owned())),
@@ -150,8 +149,17 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
         }
         Err(error) => refuse(&error),
     }
+    refuse_staying(kind, opened.as_ref(), environment, &mut planned, refuse);
     plan.warnings.extend(noop_warnings(&planned));
     planned
+}
+
+/// Once the step was read: whether an experiment of FIS ends by itself stands in its template.
+fn refuse_staying(kind: StepKind, opened: &dyn Kind, environment: &EnvironmentSpec, planned: &mut PlannedStep, mut refuse: impl FnMut(&KindError)) {
+    planned.expiry = Some(opened.expiry());
+    if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
+        refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
+    }
 }
 
 fn noop_warnings(step: &PlannedStep) -> Vec<String> {

@@ -9,6 +9,8 @@ use crate::event::{CanarySample, Health};
 use crate::needs::Needs;
 use crate::probe::params::ProbeSpec;
 
+#[cfg(feature = "aws")]
+mod aws_alarm;
 mod canary;
 pub mod definition;
 mod dns;
@@ -21,6 +23,8 @@ mod route53_answer;
 mod status_page;
 mod tcp;
 pub mod watch;
+#[cfg(not(feature = "aws"))]
+mod without;
 mod workload;
 
 /// What one reading said.
@@ -64,17 +68,17 @@ pub struct Unasked {
     pub unreachable: bool,
 }
 
-impl From<ApiError> for Unasked {
-    fn from(error: ApiError) -> Self {
-        Self { why: error.to_string(), unreachable: matches!(error, ApiError::Config { .. } | ApiError::Unreachable { .. }) }
-    }
-}
-
 #[cfg(feature = "aws")]
 impl From<crate::aws::error::CallError> for Unasked {
     fn from(error: crate::aws::error::CallError) -> Self {
         use crate::aws::error::CallError;
         Self { why: error.to_string(), unreachable: matches!(error, CallError::Credentials { .. } | CallError::Unreachable { .. }) }
+    }
+}
+
+impl From<ApiError> for Unasked {
+    fn from(error: ApiError) -> Self {
+        Self { why: error.to_string(), unreachable: matches!(error, ApiError::Config { .. } | ApiError::Unreachable { .. }) }
     }
 }
 

@@ -256,9 +256,3 @@ pub struct StatusPageProbe {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_json: Option<ExpectJson>,
 }
-
-impl Definition for AwsAlarmProbe {}
-
-// A build without the AWS SDKs reads and validates it; plans refuse it.
-#[cfg(not(feature = "aws"))]
-impl Definition for Route53AnswerProbe {}

@@ -3,14 +3,19 @@
 #![cfg(feature = "aws")]
 #![allow(clippy::unwrap_used)]
 
+mod alarm;
+mod asg_scale;
 mod aws_iam_deny;
 mod contract;
 mod ec2_stop;
+mod fis_experiment;
 mod ground;
+mod launch_refusal;
 mod route53_answer;
 mod route53_health_invert;
 mod route53_shift;
 mod subnet_isolate;
+mod vpc_endpoint_deny;
 
 #[path = "../testbed/aws.rs"]
 mod testbed;

@@ -1,14 +1,17 @@
-//! Auto Scaling groups as they are read: which ones a step names, and which of them launch nothing.
+//! Auto Scaling groups: which ones a step names, what is known of them, and the mark on them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_autoscaling::types::AutoScalingGroup;
+use aws_sdk_autoscaling::types::{AutoScalingGroup, Tag};
 
-use super::mark::Tags;
+use super::mark::{self, Tags};
 use super::params::{LaunchRefusal, NamedSelector};
 use super::place::Place;
+use crate::aws::access::Statement;
 use crate::aws::error::CallError;
+use crate::aws::together::Together;
 use crate::drill::spec::DrillSpec;
+use crate::fault::{KindError, Record, TargetId};
 
 /// Tag that Auto Scaling puts on a group's instances: its name.
 pub const MEMBER: &str = "aws:autoscaling:groupName";
@@ -30,6 +33,120 @@ pub struct Seen {
     pub sizes: (i32, i32, i32),
     /// Instances that are in service.
     pub in_service: usize,
+}
+
+/// Targets: `group/NAME:UUID`. A group's name has no colon; the number of its ARN tells it from a later group of the same name.
+const SORT: &str = "group/";
+/// What Auto Scaling calls a group where it takes tags.
+const TAGGED: &str = "auto-scaling-group";
+/// Tags that a group may have at most.
+pub const MOST_TAGS: usize = 50;
+
+/// Readings of one place that are done together.
+#[derive(Debug, Default)]
+pub struct Readings(Together<Seen>);
+
+impl Seen {
+    /// It as a target.
+    pub fn target(&self, place: &Place) -> TargetId {
+        // arn:aws:autoscaling:REGION:ACCOUNT:autoScalingGroup:UUID:autoScalingGroupName/NAME
+        let number = self.arn.split(':').nth(6).unwrap_or_default();
+        TargetId { place: place.name(), id: format!("{SORT}{}:{number}", self.name) }
+    }
+}
+
+/// Name of a target.
+pub fn name(target: &TargetId) -> Result<&str, KindError> {
+    let found = target.id.strip_prefix(SORT).and_then(|rest| rest.rsplit_once(':')).map(|(name, _)| name);
+    found.ok_or_else(|| KindError::Failed(format!("{target} is no Auto Scaling group")))
+}
+
+/// Reads: the group that is a target, together with others that are asked for now; none when it does not exist any more, or another one has its name.
+pub async fn of_target(place: &Place, target: &TargetId) -> Result<Option<Seen>, KindError> {
+    let own = place.clone();
+    let readings = place.account.shared::<Readings>(&place.name());
+    let read = move |names: Vec<String>| {
+        let place = own.clone();
+        async move {
+            let all = chosen(&place, &NamedSelector { names, ..NamedSelector::default() }).await?;
+            Ok(all.into_iter().map(|seen| (seen.name.clone(), seen)).collect::<HashMap<_, _>>())
+        }
+    };
+    Ok(readings.0.ask(name(target)?, read).await?.filter(|seen| seen.target(place) == *target))
+}
+
+/// Reads: the targets of a place that carry a mark, as records.
+pub async fn marked(place: &Place, kind: &str) -> Result<Vec<Record>, KindError> {
+    let all = chosen(place, &NamedSelector::default()).await?;
+    let carried = all.iter().filter_map(|seen| mark::carried(&seen.tags, &seen.target(place), place.invert()));
+    Ok(carried.filter(|record| record.kind == kind).collect())
+}
+
+/// Writes: marks the group of a record. Its instances do not get the mark.
+pub async fn mark(place: &Place, record: &Record) -> Result<(), KindError> {
+    let name = name(&record.target)?;
+    let tags = mark::tags(record).into_iter().map(|(key, value)| tag(name, &key).value(value).propagate_at_launch(false).build());
+    let request = place.clients().await?.autoscaling.create_or_update_tags().set_tags(Some(tags.collect()));
+    place.account.write("autoscaling:CreateOrUpdateTags", request.send()).await?;
+    Ok(())
+}
+
+/// Writes: takes the mark of a record off its group. No mark of it is success, and so is no group.
+pub async fn unmark(place: &Place, record: &Record) -> Result<(), KindError> {
+    let Some(seen) = of_target(place, &record.target).await?.filter(|seen| mark::is_on(&seen.tags, record)) else { return Ok(()) };
+    let tags = mark::keys(&seen.tags).iter().map(|key| tag(&seen.name, key).build()).collect();
+    let request = place.clients().await?.autoscaling.delete_tags().set_tags(Some(tags));
+    place.account.write("autoscaling:DeleteTags", request.send()).await?;
+    Ok(())
+}
+
+/// An action on the groups that a selector names, as narrow as it.
+pub fn on_chosen(place: &Place, action: &str, selector: &NamedSelector) -> Statement {
+    let any = vec!["*".to_owned()];
+    let names = if selector.names.is_empty() { &any } else { &selector.names };
+    let arns = names.iter().map(|name| place.arn("autoscaling", &format!("autoScalingGroup:*:autoScalingGroupName/{name}")));
+    let tags = selector.tags.iter();
+    tags.fold(place.account.may(action).on(arns), |statement, (key, value)| {
+        statement.when("StringEquals", &format!("aws:ResourceTag/{key}"), [value.clone()])
+    })
+}
+
+/// The same for an action that writes or deletes the mark.
+pub fn tagging(place: &Place, action: &str, selector: &NamedSelector) -> Statement {
+    on_chosen(place, action, selector).when("ForAllValues:StringLike", "aws:TagKeys", ["firedrill.dev/*".to_owned()])
+}
+
+/// Reads: whether the mark of a group may not be written or taken off, by name. Auto Scaling has no dry run: the first call has a value that is too long
+/// for a tag, the second a tag that is not there.
+pub async fn missing_tagging(place: &Place, name: &str, selector: &NamedSelector) -> Result<Vec<String>, CallError> {
+    let (account, autoscaling) = (&place.account, place.clients().await?.autoscaling);
+    let (mark, unmark) = (tagging(place, "autoscaling:CreateOrUpdateTags", selector), tagging(place, "autoscaling:DeleteTags", selector));
+    let long = tag(name, mark::RUN).value("x".repeat(257)).propagate_at_launch(false).build();
+    let marking = account.allows(&mark, autoscaling.create_or_update_tags().tags(long).send()).await?;
+    let absent = tag(name, "firedrill.dev/asks").build();
+    let unmarking = account.allows(&unmark, autoscaling.delete_tags().tags(absent).send()).await?;
+    Ok(marking.into_iter().chain(unmarking).collect())
+}
+
+/// Reads: how many groups there are in each region of the account.
+pub async fn population(place: &Place) -> Result<BTreeMap<String, usize>, CallError> {
+    let mut found = BTreeMap::new();
+    for place in place.all_regions() {
+        found.insert(place.name(), chosen(&place, &NamedSelector::default()).await?.len());
+    }
+    Ok(found)
+}
+
+/// Commands that take a mark off by hand: the end of every undo.
+pub fn unmark_by_hand(place: &Place, record: &Record) -> String {
+    let name = name(&record.target).unwrap_or_default();
+    let tags = mark::keys(&mark::tags(record));
+    let tags = tags.iter().map(|key| crate::fault::shell::word(&format!("ResourceId={name},ResourceType={TAGGED},Key={key}")));
+    format!("{} autoscaling delete-tags --tags {}", place.cli(), tags.collect::<Vec<_>>().join(" "))
+}
+
+fn tag(name: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {
+    Tag::builder().resource_id(name).resource_type(TAGGED).key(key)
 }
 
 /// Reads: the groups that a selector names, in order of their names. An empty selector is all.

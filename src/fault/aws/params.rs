@@ -1,14 +1,11 @@
 //! Parameters of the AWS kinds: plain types that no cargo feature removes, so that every build reads AWS drills.
 
-use std::time::Duration;
-
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::drill::text::{RecordType, Strings};
-use crate::fault::definition::Definition;
 
 /// Which instances or subnets: every condition that is given must hold, and at least one is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
@@ -245,24 +242,4 @@ pub struct AsgScale {
     /// Desired capacity, within the group's minimum and maximum.
     #[schemars(range(max = 10000))]
     pub desired: u32,
-}
-
-impl Definition for LaunchRefusal {
-    fn limit() -> Duration {
-        Duration::from_mins(2)
-    }
-}
-
-impl Definition for VpcEndpointDeny {}
-
-impl Definition for FisExperiment {
-    fn limit() -> Duration {
-        Duration::from_mins(10)
-    }
-}
-
-impl Definition for AsgScale {
-    fn limit() -> Duration {
-        Duration::from_mins(15)
-    }
 }

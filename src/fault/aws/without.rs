@@ -2,10 +2,16 @@
 
 use std::time::Duration;
 
-use super::params::{AwsIamDeny, Ec2Stop, Route53HealthInvert, Route53Shift, SubnetIsolate};
+use super::params::{AsgScale, AwsIamDeny, Ec2Stop, FisExperiment, LaunchRefusal, Route53HealthInvert, Route53Shift, SubnetIsolate, VpcEndpointDeny};
 use crate::fault::definition::Definition;
 
 impl Definition for AwsIamDeny {}
+
+impl Definition for Route53HealthInvert {}
+
+impl Definition for SubnetIsolate {}
+
+impl Definition for VpcEndpointDeny {}
 
 impl Definition for Ec2Stop {
     fn limit() -> Duration {
@@ -13,12 +19,26 @@ impl Definition for Ec2Stop {
     }
 }
 
-impl Definition for Route53HealthInvert {}
-
 impl Definition for Route53Shift {
     fn limit() -> Duration {
         Duration::from_mins(10)
     }
 }
 
-impl Definition for SubnetIsolate {}
+impl Definition for LaunchRefusal {
+    fn limit() -> Duration {
+        Duration::from_mins(2)
+    }
+}
+
+impl Definition for AsgScale {
+    fn limit() -> Duration {
+        Duration::from_mins(15)
+    }
+}
+
+impl Definition for FisExperiment {
+    fn limit() -> Duration {
+        Duration::from_mins(10)
+    }
+}

@@ -111,7 +111,7 @@ def seen_by(side: Side, function) -> str:
 
 
 def main() -> int:
-    from .checks import compute, control, names  # noqa: F401 (they register themselves)
+    from .checks import asked, compute, control, names  # noqa: F401 (they register themselves)
 
     corrections.apply()
     if sys.argv[1:] == ["--table"]:

@@ -39,7 +39,8 @@ def of_region(account: str, region: str) -> dict:
         "subnets": subnets(ec2, tags),
         "networkAcls": {one.id: network_acl(one, tags) for one in ec2.network_acls.values()},
         "vpcEndpoints": {one.id: {"service": one.service_name, "vpc": one.vpc_id, "type": one.vpc_endpoint_type, "state": one.state,
-                                  "policy": parsed(one.policy_document), "tags": tags.get(one.id, {})} for one in ec2.vpc_end_points.values()},
+                                  "policy": parsed(one.policy_document), "tags": tags.get(one.id, {})}
+                         for one in ec2.vpc_end_points.values() if one.state != "deleted"},
         "networkInterfaces": {one.id: {"subnet": one.subnet.id, "status": one.status, "instance": one.instance.id if one.instance else None,
                                        "tags": tags.get(one.id, {})}
                               for one in ec2.enis.values() if not (one.instance and (in_group(one.instance, tags) or gone(one.instance)))},

@@ -263,12 +263,13 @@ TABLE = {
     "fis:GetExperimentTemplate": lambda at: [fis(at, "experiment-template", at.params["id"])],
     "fis:StartExperiment": start_experiment,
     "fis:GetExperiment": lambda at: [fis(at, "experiment", at.params["id"])],
+    "fis:ListExperimentResolvedTargets": lambda at: [fis(at, "experiment", at.params["experimentId"])],
     "fis:StopExperiment": lambda at: [fis(at, "experiment", at.params["id"])],
     "fis:GetSafetyLever": lambda at: [fis(at, "safety-lever", at.params["id"])],
     "cloudwatch:DescribeAlarms": lambda at: [Need(at.action, at.arn("cloudwatch", "alarm:*"))],
 }
 UNSCOPED = {
     "iam:ListRoles", "iam:GetAccountAuthorizationDetails", "route53:TestDNSAnswer", "route53:ListHostedZones", "route53:ListHostedZonesByName", "route53:ListHealthChecks", "autoscaling:DescribeAutoScalingGroups",
-    "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribeTags", "scheduler:ListSchedules", "scheduler:ListScheduleGroups", "fis:ListExperiments",
+    "autoscaling:DescribeAutoScalingInstances", "autoscaling:DescribePolicies", "autoscaling:DescribeTags", "scheduler:ListSchedules", "scheduler:ListScheduleGroups", "fis:ListExperiments",
     "fis:ListExperimentTemplates",
 }

@@ -41,7 +41,7 @@ def table() -> str:
 
 def apply() -> None:
     """Once in a process, before the first request."""
-    from . import autoscaling, dns_answer, ec2, fis, identity, network, route53, scheduler  # noqa: F401 (they register themselves)
+    from . import asked, autoscaling, dns_answer, ec2, fis, identity, network, route53, scheduler  # noqa: F401 (they register themselves)
 
     for correction in ALL:
         if correction.carry_out is not None:
