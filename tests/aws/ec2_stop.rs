@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::contract::{Made, Subject};
-use super::testbed::Aws;
+use super::contract::{Made, Many, Subject};
+use super::testbed::{Aws, AwsOptions};
 
 /// Two of six instances.
 pub struct Stop;
@@ -73,5 +73,10 @@ impl Subject for Stop {
 
     fn lists(&self) -> &'static [&'static str] {
         &["DescribeInstances", "DescribeInstanceTypes", "DescribeVolumes", "DescribeAutoScalingGroups"]
+    }
+
+    fn many(&self) -> Option<Many> {
+        let step = |_: &Aws| json!({"fault": {"ec2Stop": {"account": "main", "instances": {"tags": {"app": "checkout"}}}}});
+        Some((AwsOptions { instances: 500, ..AwsOptions::ROLES }, step))
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::contract::{Made, Subject};
-use super::testbed::Aws;
+use super::contract::{Made, Many, Subject};
+use super::testbed::{Aws, AwsOptions};
 
 /// The health check of east.
 pub struct Invert;
@@ -73,6 +73,21 @@ impl Subject for Invert {
 
     fn lists(&self) -> &'static [&'static str] {
         &["ListHealthChecks"]
+    }
+
+    fn many(&self) -> Option<Many> {
+        let made: fn(&Aws) -> Value = |aws| {
+            aws.boto3(
+                "route53 = client('route53')\n\
+                 for number in range(500):\n\
+                 \x20   config = {'Type': 'HTTPS', 'FullyQualifiedDomainName': f'{number}.example.com', 'Port': 443}\n\
+                 \x20   made = route53.create_health_check(CallerReference=f'many-{number}', HealthCheckConfig=config)['HealthCheck']['Id']\n\
+                 \x20   route53.change_tags_for_resource(ResourceType='healthcheck', ResourceId=made, AddTags=[{'Key': 'app', 'Value': 'many'}])",
+                &json!({}),
+            );
+            json!({"fault": {"route53HealthInvert": {"account": "main", "healthChecks": {"tags": {"app": "many"}}}}})
+        };
+        Some((AwsOptions::ROLES, made))
     }
 
     fn unavoidable(&self, difference: &str) -> bool {

@@ -23,6 +23,10 @@ const NAME: &str = "route53HealthInvert";
 const SORT: &str = "healthcheck/";
 /// Tags that a health check may have, and that one call may add: <https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeTagsForResource.html>
 const MOST_TAGS: usize = 10;
+/// So many are inverted in a few seconds; more take long, at some calls of Route 53 for each.
+/// <https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/DNSLimitations.html#limits-api-requests>
+const FEW: usize = 10;
+const CALLS: usize = 5;
 
 impl Definition for Route53HealthInvert {
     fn about() -> Option<About> {
@@ -199,6 +203,13 @@ impl Kind for Inverted {
             examined
                 .warnings
                 .push(format!("health checks are changed in {home}, the region that fails here: in a real outage that might not be possible"));
+        }
+        if touched.len() > FEW {
+            examined.warnings.push(format!(
+                "Route 53 answers five calls a second for the whole account: inverting {} health checks takes some {} s, and undoing it as long",
+                touched.len(),
+                touched.len() * CALLS / 5
+            ));
         }
         examined.radius.push(format!("{} of {} health checks of account {}", touched.len(), all.len(), self.place.account.name()));
         examined.population.insert(self.place.name(), all.len());
