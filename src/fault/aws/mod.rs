@@ -32,6 +32,8 @@ pub mod params;
 #[cfg(feature = "aws")]
 mod place;
 #[cfg(feature = "aws")]
+mod record_change;
+#[cfg(feature = "aws")]
 mod record_mark;
 #[cfg(feature = "aws")]
 mod roles;

@@ -5,17 +5,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_sdk_route53::types::{Change, ChangeAction, ChangeBatch, ChangeStatus, TagResourceType};
+use aws_sdk_route53::types::{ChangeAction, ChangeStatus};
 use serde_json::{Value, json};
 
 use super::health::{Health, health};
-use super::mark::Tags;
 use super::params::Route53Shift;
 use super::place::{self, Place, protecting};
+use super::record_change::{At, SORT, at, batch, changed, exchange, is_there, tags, zone_of};
 use super::record_mark;
 use crate::aws::access::{self, Statement};
-use crate::aws::error::CallError;
-use crate::aws::hosted_zones::{self, NoZone, RecordSet, Zone, normal, type_name};
+use crate::aws::hosted_zones::{self, RecordSet, Zone, normal, type_name};
 use crate::clock::Timestamp;
 use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
@@ -26,8 +25,6 @@ use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Pr
 use crate::needs::Needs;
 
 const NAME: &str = "route53Shift";
-/// Targets: `record/ZONE/NAME/TYPE`: all sets of one name and type are changed together.
-const SORT: &str = "record/";
 /// Before the names of IAM's condition keys of the change.
 const KEYS: &str = "route53:ChangeResourceRecordSets";
 
@@ -109,22 +106,6 @@ struct Changes {
 struct Current {
     sets: Vec<RecordSet>,
     mark: Option<RecordSet>,
-}
-
-/// A target's parts.
-struct At<'a> {
-    zone: &'a str,
-    name: &'a str,
-    r#type: &'a str,
-}
-
-impl From<NoZone> for KindError {
-    fn from(error: NoZone) -> Self {
-        match error {
-            NoZone::Unclear(why) => Self::Refused(why),
-            NoZone::Call(error) => error.into(),
-        }
-    }
 }
 
 impl Shift {
@@ -469,42 +450,4 @@ impl Kind for Shift {
         let (prior, ours) = (changed(&record.prior), changed(&record.ours));
         ByHand { inject: command(prior.clone(), ours.clone()), undo: command(ours, prior) }
     }
-}
-
-fn at(target: &TargetId) -> Result<At<'_>, KindError> {
-    let parts = target.id.strip_prefix(SORT).and_then(|rest| rest.split_once('/')).and_then(|(zone, rest)| Some((zone, rest.rsplit_once('/')?)));
-    let (zone, (name, r#type)) = parts.ok_or_else(|| KindError::Failed(format!("{target} is no record")))?;
-    Ok(At { zone, name, r#type })
-}
-
-/// Name of the zone that a record's state keeps.
-fn zone_of(record: &Record) -> Result<&str, KindError> {
-    record.prior["zone"].as_str().ok_or_else(|| KindError::Failed(format!("the record of {} does not name its zone", record.target)))
-}
-
-/// The sets of a recorded state.
-fn changed(state: &Value) -> Vec<RecordSet> {
-    serde_json::from_value(state["sets"].clone()).unwrap_or_default()
-}
-
-fn is_there(wanted: &[RecordSet], sets: &[RecordSet]) -> bool {
-    !wanted.is_empty() && wanted.iter().all(|set| sets.contains(set))
-}
-
-fn exchange(from: Vec<RecordSet>, to: Vec<RecordSet>, mark: (ChangeAction, RecordSet)) -> Vec<(ChangeAction, RecordSet)> {
-    let (deleted, created) = (from.into_iter().map(|set| (ChangeAction::Delete, set)), to.into_iter().map(|set| (ChangeAction::Create, set)));
-    deleted.chain(created).chain([mark]).collect()
-}
-
-fn batch(changes: &[(ChangeAction, RecordSet)], comment: &str) -> Result<ChangeBatch, KindError> {
-    let change = |(action, set): &(ChangeAction, RecordSet)| Change::builder().action(action.clone()).set_resource_record_set(set.sent()).build();
-    let changes = changes.iter().map(change).collect::<Result<Vec<_>, _>>().map_err(|error| KindError::Failed(error.to_string()))?;
-    ChangeBatch::builder().comment(comment).set_changes(Some(changes)).build().map_err(|error| KindError::Failed(error.to_string()))
-}
-
-async fn tags(place: &Place, zone: &str) -> Result<Tags, CallError> {
-    let request = place.clients().await?.route53.list_tags_for_resource().resource_type(TagResourceType::Hostedzone).resource_id(zone);
-    let answer = place.account.read("route53:ListTagsForResource", request.send()).await?;
-    let tags = answer.resource_tag_set().into_iter().flat_map(|set| set.tags());
-    Ok(tags.map(|tag| (tag.key().unwrap_or_default().to_owned(), tag.value().unwrap_or_default().to_owned())).collect())
 }
