@@ -392,7 +392,8 @@ impl<'a> Case<'a> {
         self.ends(&records, &[Phase::Gone]).await?;
         self.nothing_found(&records[0].run).await?;
         let now = without_schedules(self.aws.dump());
-        let touched = theirs.differences(&now);
+        let ours = |line: &String| line.contains(&records[0].run) && line.ends_with("-> gone");
+        let touched: Vec<String> = theirs.differences(&now).into_iter().filter(|line| !ours(line)).collect();
         if !touched.is_empty() {
             return Err(format!("the new one was touched: {touched:?}"));
         }
@@ -607,6 +608,8 @@ async fn row(subject: &dyn Subject) -> Row {
     let new = || {
         let aws = Aws::start(subject.world());
         subject.make(&aws);
+        // The first role takes moto seconds of a busy machine, which no run waits for.
+        aws.session("arn:aws:iam::111122223333:role/firedrill");
         aws
     };
     let mut aws = tokio::task::block_in_place(new);
