@@ -367,7 +367,7 @@ async fn forbidden_and_broken_probes_do_not_open_and_say_why() {
         (
             true,
             ProbeSpec { aws_alarm: Some(AwsAlarmProbe::default()), ..Default::default() },
-            "probe 'awsAlarm' is not built yet in this version of firedrill",
+            "probe 'awsAlarm': account '' is not in the environment",
         ),
         (true, prometheus("up", None, "other"), "no prometheus source 'other'; it has main"),
         (true, prometheus(" ", None, "main"), "'query' is empty"),

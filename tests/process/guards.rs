@@ -52,13 +52,6 @@ fn kinds_that_are_not_built_yet_validate_and_plan_refuses_them_by_name() {
     assert_eq!(valid.code, Some(0), "{valid:?}");
     refused(&bench, "plan", &fault, &env, "gatewayDns");
     refused(&bench, "plan", &fault, &env, "not built yet");
-    let probe = drill(
-        &bench,
-        "{http: {url: \"${endpoints.checkout}/healthz\", expectStatus: 200}}",
-        "{awsAlarm: {account: main, region: us-east-1, alarm: down}}",
-    );
-    let env = environment(&bench, "  aws: [{name: main, account: \"111122223333\", regions: [us-east-1]}]");
-    refused(&bench, "plan", &probe, &env, "probe 'awsAlarm' is not built yet");
 }
 
 #[test]
