@@ -23,15 +23,16 @@
 //! A module may import only what this table allows; `tests/layering.rs` reads the `use crate::` lines and fails on any other arrow.
 //!
 //! ```text layering
+//! cause    ->
 //! clock    ->
 //! failpoint->
 //! event    -> clock
 //! exit     -> event
 //! drill    -> clock fault::params probe::params
 //! gateway  -> clock
-//! http     ->
-//! cluster  -> drill failpoint
-//! aws      -> drill failpoint
+//! http     -> cause
+//! cluster  -> cause drill failpoint
+//! aws      -> cause drill failpoint
 //! needs    -> cluster aws
 //! fault    -> clock event drill gateway http cluster aws needs
 //! probe    -> clock event drill http cluster aws needs
@@ -45,6 +46,7 @@
 //! ```
 
 pub mod aws;
+pub mod cause;
 pub mod clock;
 pub mod cluster;
 pub mod drill;

@@ -4,7 +4,6 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sts::config::http::HttpResponse;
@@ -17,6 +16,7 @@ use super::Reference;
 use super::access::Statement;
 use super::clients::{Clients, Use, retries};
 use super::error::CallError;
+use crate::cause::chain;
 use crate::failpoint;
 
 /// What an SDK's call answers.
@@ -80,17 +80,6 @@ impl Account {
         };
         self.checked.get_or_try_init(|| self.check(config)).await?;
         Ok(clients)
-    }
-
-    /// When the credentials end that everything else is obtained with; none when they do not, or nobody says so.
-    ///
-    /// # Errors
-    /// No credentials.
-    pub async fn credentials_end(&self) -> Result<Option<SystemTime>, CallError> {
-        let config = self.load().await;
-        let provider = config.credentials_provider().ok_or_else(|| self.unusable("none are configured"))?;
-        let found = provider.provide_credentials().await.map_err(|error| self.unusable(&chain(&error)))?;
-        Ok(found.expiry())
     }
 
     /// ARNs of those whose credentials are used: who calls, and the role that is assumed for it. None may be denied anything.
@@ -234,18 +223,4 @@ impl Account {
     fn unusable(&self, why: &str) -> CallError {
         CallError::Credentials { account: self.name().to_owned(), why: why.to_owned() }
     }
-}
-
-/// The last cause says what is missing; the first only that something is.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut said = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !said.iter().any(|earlier| earlier.contains(&text)) {
-            said.push(text);
-        }
-        source = error.source();
-    }
-    said.join(": ")
 }

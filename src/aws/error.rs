@@ -3,6 +3,8 @@
 use aws_sdk_sts::config::http::HttpResponse;
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 
+use crate::cause::{chain, never_sent};
+
 /// Why a call failed. Each names its account.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -87,15 +89,15 @@ impl CallError {
             SdkError::ServiceError(context) => context.raw(),
             SdkError::ResponseError(context) => context.raw(),
             SdkError::DispatchFailure(failure) if failure.is_io() && never_sent(error) => {
-                return Self::Unreachable { account, action, why: last(error) };
+                return Self::Unreachable { account, action, why: chain(error) };
             }
-            _ => return Self::LostAnswer { account, action, why: last(error) },
+            _ => return Self::LostAnswer { account, action, why: chain(error) },
         };
         let status = response.status().as_u16();
         let body = response.body().bytes().map(String::from_utf8_lossy).unwrap_or_default();
         // Some denials come in a document that the SDK reads no code from.
         let code = error.code().map(str::to_owned).or_else(|| within(&body, "Code")).unwrap_or_else(|| status.to_string());
-        let what = error.message().map(str::to_owned).or_else(|| within(&body, "Message")).unwrap_or_else(|| last(error));
+        let what = error.message().map(str::to_owned).or_else(|| within(&body, "Message")).unwrap_or_else(|| chain(error));
         match code.as_str() {
             code if denied(code) => Self::Denied { account, action, what },
             code if throttled(code) => Self::Throttled { account, action, what },
@@ -136,30 +138,4 @@ fn throttled(code: &str) -> bool {
 fn within(body: &str, name: &str) -> Option<String> {
     let (_, rest) = body.split_once(&format!("<{name}>"))?;
     Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
-}
-
-/// Whether the last attempt cannot have reached the service.
-fn never_sent<E: std::error::Error + 'static>(error: &SdkError<E, HttpResponse>) -> bool {
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        if error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
-/// The causes: the first says only that something happened.
-fn last(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
-    let mut source = Some(error);
-    while let Some(error) = source {
-        let text = error.to_string();
-        if !said.iter().any(|earlier| earlier.contains(&text)) {
-            said.push(text);
-        }
-        source = error.source();
-    }
-    said.join(": ")
 }

@@ -8,7 +8,7 @@ use kube::Client;
 use kube::client::AuthError;
 use kube::config::{Config, InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 
-use super::error::chain;
+use crate::cause::{chain, sources};
 use crate::drill::spec::ClusterConnection;
 
 /// Longest that connecting may take.
@@ -101,14 +101,7 @@ pub fn credentials(error: &AuthError) -> String {
 
 /// The credentials error inside another one: a token that ran out in the middle of a run, and could not be had anew.
 pub fn credentials_within<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a AuthError> {
-    let mut source = Some(error);
-    while let Some(error) = source {
-        if let Some(found) = error.downcast_ref::<AuthError>() {
-            return Some(found);
-        }
-        source = error.source();
-    }
-    None
+    sources(error).find_map(|error| error.downcast_ref())
 }
 
 fn first_line(text: &str) -> &str {

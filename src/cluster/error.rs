@@ -6,6 +6,7 @@ use kube::core::Status;
 
 use super::access::Access;
 use super::connect;
+use crate::cause::{chain, never_sent};
 
 /// Why a call failed. Each names its cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,7 +101,7 @@ impl ApiError {
             kube::Error::Auth(error) => Self::Config { cluster, why: connect::credentials(&error) },
             error => match cause(&error).and_then(connect::credentials_within) {
                 Some(found) => Self::Config { cluster, why: connect::credentials(found) },
-                None if never_sent(&error) => Self::Unreachable { cluster, why: chain(&error) },
+                None if cause(&error).is_some_and(never_sent) => Self::Unreachable { cluster, why: chain(&error) },
                 None => Self::LostAnswer { cluster, why: chain(&error) },
             },
         }
@@ -136,31 +137,4 @@ fn cause(error: &kube::Error) -> Option<&(dyn std::error::Error + 'static)> {
         kube::Error::Service(error) => Some(error.as_ref()),
         error => std::error::Error::source(error),
     }
-}
-
-/// Whether the request cannot have reached the server.
-fn never_sent(error: &kube::Error) -> bool {
-    let mut source = cause(error);
-    while let Some(error) = source {
-        if error.downcast_ref::<hyper_util::client::legacy::Error>().is_some_and(hyper_util::client::legacy::Error::is_connect) {
-            return true;
-        }
-        source = error.source();
-    }
-    false
-}
-
-/// The last causes say what happened; the first only that something did.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut said: Vec<String> = Vec::new();
-    let mut source = Some(error);
-    while let Some(error) = source {
-        let text = error.to_string();
-        // Wrappers repeat what they wrap.
-        if !said.iter().any(|earlier| earlier.contains(&text)) {
-            said.push(text);
-        }
-        source = error.source();
-    }
-    said.join(": ")
 }

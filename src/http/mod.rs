@@ -3,7 +3,6 @@
 //! Every request makes a connection of its own. A kept connection would go on working while new ones already fail (that is how
 //! DynamoDB's empty DNS answer looked on 20 October 2025), and a probe must see what a new client sees.
 
-use std::error::Error;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use rustix::io::Errno;
 use url::Url;
+
+use crate::cause::sources;
 
 mod address;
 pub mod connect;
@@ -186,15 +187,6 @@ async fn answer(mut response: Response, limit: usize) -> Result<Answer, Failure>
         answer.body.extend_from_slice(&chunk[..chunk.len().min(room)]);
     }
     Ok(answer)
-}
-
-fn sources<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = error.source();
-        Some(error)
-    })
 }
 
 /// The innermost reason, which says what happened; the outer layers say where in the client.
