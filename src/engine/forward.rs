@@ -97,10 +97,7 @@ impl Forward<'_> {
             return Injected::NotStarted;
         }
         let answer = match crate::failpoint::hit("inject.before") {
-            Ok(()) => match tokio::time::timeout(CALL, self.kind.inject(record)).await {
-                Ok(answer) => answer,
-                Err(_) => Err(KindError::LostAnswer(format!("no answer within {CALL:?}"))),
-            },
+            Ok(()) => in_time(self.kind.inject(record), |why| Err(KindError::LostAnswer(why))).await,
             Err(tripped) => Err(KindError::Failed(tripped.to_string())),
         };
         if let Err(tripped) = crate::failpoint::hit("inject.after") {
@@ -110,7 +107,7 @@ impl Forward<'_> {
             Ok(()) => Ok(()),
             Err(error @ (KindError::Refused(_) | KindError::Unreachable(_))) => Err(error),
             // Neither success nor failure until it is read back.
-            Err(error) => match tokio::time::timeout(CALL, self.kind.observe(record)).await.unwrap_or_else(|_| unreadable()) {
+            Err(error) => match in_time(self.kind.observe(record), |error| Observed::Unreadable { error }).await {
                 // In the fault state, and not by us: someone was there between plan and inject.
                 Observed::Ours { marked: false } if matches!(error, KindError::Conflict(_)) => Err(error),
                 // On its way: whether it bites is seen later.
@@ -149,14 +146,10 @@ impl Forward<'_> {
     async fn look(&self, record: &Record, calls: &Semaphore) -> Bite {
         let proceeded = {
             let _permit = calls.acquire().await;
-            tokio::time::timeout(CALL, self.kind.proceed(record))
-                .await
-                .unwrap_or_else(|_| Err(KindError::LostAnswer(format!("no answer within {CALL:?}"))))
+            in_time(self.kind.proceed(record), |why| Err(KindError::LostAnswer(why))).await
         };
         match proceeded {
-            Ok(Progress::Done) => {
-                tokio::time::timeout(CALL, self.kind.bite(record)).await.unwrap_or_else(|_| unproven(format!("no answer within {CALL:?}")))
-            }
+            Ok(Progress::Done) => in_time(self.kind.bite(record), unproven).await,
             Ok(Progress::Waiting { why }) => unproven(why),
             Err(error) => unproven(error.to_string()),
         }
@@ -188,6 +181,7 @@ fn unproven(why: String) -> Bite {
     Bite::Unproven { why }
 }
 
-fn unreadable() -> Observed {
-    Observed::Unreadable { error: format!("no answer within {CALL:?}") }
+/// What a call answers, or what it means that there was no answer in time.
+async fn in_time<T>(call: impl Future<Output = T>, late: impl FnOnce(String) -> T) -> T {
+    tokio::time::timeout(CALL, call).await.unwrap_or_else(|_| late(format!("no answer within {CALL:?}")))
 }
