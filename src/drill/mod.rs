@@ -15,6 +15,7 @@ pub mod freeze;
 pub mod limits;
 pub mod load;
 pub mod lookup;
+pub mod order;
 pub mod region;
 mod rules;
 pub mod schedule;

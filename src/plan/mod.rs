@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::drill::limits::default_limit;
+use crate::drill::order::before;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::{Phase, PlanInfo, StepInfo, StepKind, TargetInfo};
 use crate::fault::params::FaultSpec;
@@ -189,7 +190,7 @@ async fn targets(run: &str, drill: &DrillSpec, step: &Step, kind: &dyn Kind, und
             version: RECORD_VERSION,
             run: run.to_owned(),
             step: step.id.clone(),
-            after: predecessors(drill, &step.id),
+            after: before(drill, &step.id).into_iter().collect(),
             kind: kind.name().to_owned(),
             action: step.action.is_some(),
             keep: step.keep,
@@ -203,21 +204,6 @@ async fn targets(run: &str, drill: &DrillSpec, step: &Step, kind: &dyn Kind, und
         });
     }
     Ok(records)
-}
-
-/// Every step, direct or not, that `step` comes after.
-fn predecessors(drill: &DrillSpec, step: &str) -> Vec<String> {
-    let after: BTreeMap<&str, &[String]> = drill.steps.iter().map(|step| (step.id.as_str(), step.after.as_slice())).collect();
-    let mut found = BTreeSet::new();
-    let mut open = vec![step];
-    while let Some(id) = open.pop() {
-        for before in after.get(id).copied().unwrap_or_default() {
-            if found.insert(before.clone()) {
-                open.push(before);
-            }
-        }
-    }
-    found.into_iter().collect()
 }
 
 fn describe(step: &Step) -> (StepKind, String, String, Duration) {

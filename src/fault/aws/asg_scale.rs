@@ -158,7 +158,7 @@ impl Kind for Scale {
         if let Some(tag) = protecting(places.environment.protect.as_ref(), &seen.tags) {
             refuse(format!("tag '{tag}' protects it"));
         }
-        if seen.tags.len() + mark::tags(record).len() > groups::MOST_TAGS {
+        if seen.tags.len() + mark::tags(record).len() > mark::MOST_TAGS {
             refuse(format!("it has {} tags: there is no room for the mark", seen.tags.len()));
         }
         let now = seen.sizes.1;
@@ -188,9 +188,7 @@ impl Kind for Scale {
     async fn prepare(&self, _run: &str, target: &TargetId, _undo_by: Timestamp) -> Result<Prepared, KindError> {
         let (name, desired) = (groups::name(target)?, self.wanted()?.desired);
         let seen = groups::of_target(&self.place, target).await?.ok_or_else(|| KindError::Conflict(format!("group {name} is gone")))?;
-        if let Some(run) = mark::run(&seen.tags) {
-            return Err(KindError::Refused(format!("group {name} is marked by run {run}; `firedrill sweep` shows what it left")));
-        }
+        mark::refuse_marked(&seen.tags, &format!("group {name}"))?;
         let (least, now, most) = seen.sizes;
         if !(i64::from(least)..=i64::from(most)).contains(&i64::from(desired)) {
             return Err(KindError::Refused(format!("group {name} may have {least} to {most} instances, and {desired} are wanted")));

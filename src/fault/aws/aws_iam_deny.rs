@@ -15,6 +15,7 @@ use crate::aws::access::{self, Statement};
 use crate::aws::error::CallError;
 use crate::clock::Timestamp;
 use crate::drill::about::{About, Permissions};
+use crate::drill::order::before;
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
@@ -314,7 +315,7 @@ impl Kind for Denied {
 
     async fn prepare(&self, _run: &str, target: &TargetId, undo_by: Timestamp) -> Result<Prepared, KindError> {
         let Wanted { statement, drill, step, .. } = self.wanted()?;
-        let ours = statement.document(role(target).1, &earlier(drill, step), undo_by);
+        let ours = statement.document(role(target).1, &Vec::from_iter(before(drill, step)), undo_by);
         // No policy of this run's name can be there before it: prior is always none.
         Ok(Prepared { prior: Value::Null, ours, companions: Vec::new(), noop: false })
     }
@@ -428,11 +429,6 @@ fn steps(coded: &str) -> Vec<String> {
         })
     };
     coded.split('A').skip(1).map(step).collect()
-}
-
-/// Every step, direct or not, that a step comes after.
-fn earlier(drill: &DrillSpec, step: &str) -> Vec<String> {
-    super::groups::earlier(drill, step).into_iter().map(str::to_owned).collect()
 }
 
 /// Whether IAM's pattern (`iam:*`, `*`) meets an action; neither regards case.

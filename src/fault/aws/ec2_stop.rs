@@ -24,8 +24,6 @@ use crate::needs::Needs;
 const NAME: &str = "ec2Stop";
 /// Targets: `instance/i-…`.
 const SORT: &str = "instance/";
-/// Tags that a resource may have at most.
-const MOST_TAGS: usize = 50;
 
 impl Definition for Ec2Stop {
     fn limit() -> Duration {
@@ -202,7 +200,7 @@ impl Kind for Stop {
             if seen.addresses.iter().any(|address| own.contains(address)) {
                 refuse("firedrill itself runs on it: the undo needs it".to_owned());
             }
-            if seen.tags.len() + 8 > MOST_TAGS {
+            if seen.tags.len() + 8 > mark::MOST_TAGS {
                 refuse(format!("it has {} tags: there is no room for the mark", seen.tags.len()));
             }
         }
@@ -234,9 +232,7 @@ impl Kind for Stop {
     async fn prepare(&self, run: &str, target: &TargetId, _undo_by: Timestamp) -> Result<Prepared, KindError> {
         let id = id(target)?;
         let seen = instances::one(&self.place, id).await?.ok_or_else(|| KindError::Conflict(format!("instance {id} is gone")))?;
-        if let Some(run) = mark::run(&seen.tags) {
-            return Err(KindError::Refused(format!("instance {id} is marked by run {run}; `firedrill sweep` shows what it left")));
-        }
+        mark::refuse_marked(&seen.tags, &format!("instance {id}"))?;
         if !["running", "stopped"].contains(&seen.state.as_str()) {
             return Err(KindError::Refused(format!("instance {id} is {}: wait until it is running or stopped", seen.state)));
         }

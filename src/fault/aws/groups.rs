@@ -10,6 +10,7 @@ use super::place::Place;
 use crate::aws::access::Statement;
 use crate::aws::error::CallError;
 use crate::aws::together::Together;
+use crate::drill::order;
 use crate::drill::spec::DrillSpec;
 use crate::fault::{KindError, Record, TargetId};
 
@@ -39,8 +40,6 @@ pub struct Seen {
 const SORT: &str = "group/";
 /// What Auto Scaling calls a group where it takes tags.
 const TAGGED: &str = "auto-scaling-group";
-/// Tags that a group may have at most.
-pub const MOST_TAGS: usize = 50;
 
 /// Readings of one place that are done together.
 #[derive(Debug, Default)]
@@ -170,8 +169,8 @@ pub async fn launching_nothing(place: &Place, drill: &DrillSpec, before: &str) -
     let all = chosen(place, &NamedSelector::default()).await?;
     let still = |seen: &&Seen| PROCESSES.iter().all(|process| seen.suspended.contains_key(*process));
     let mut found: BTreeSet<String> = all.iter().filter(still).map(|seen| seen.name.clone()).collect();
-    let earlier = earlier(drill, before);
-    for step in drill.steps.iter().filter(|step| earlier.contains(step.id.as_str())) {
+    let earlier = order::before(drill, before);
+    for step in drill.steps.iter().filter(|step| earlier.contains(&step.id)) {
         let Some(LaunchRefusal { account, region, groups }) = step.fault.as_ref().and_then(|fault| fault.launch_refusal.as_ref()) else { continue };
         let here = account == place.account.name() && region.as_ref().or(Some(&drill.failed_region)) == place.region.as_ref();
         if here {
@@ -179,20 +178,6 @@ pub async fn launching_nothing(place: &Place, drill: &DrillSpec, before: &str) -
         }
     }
     Ok(found)
-}
-
-/// Every step, direct or not, that `step` comes after.
-pub fn earlier<'a>(drill: &'a DrillSpec, step: &str) -> BTreeSet<&'a str> {
-    let mut found = BTreeSet::new();
-    let mut open = vec![step];
-    while let Some(id) = open.pop() {
-        for before in drill.steps.iter().filter(|step| step.id == id).flat_map(|step| &step.after) {
-            if found.insert(before.as_str()) {
-                open.push(before);
-            }
-        }
-    }
-    found
 }
 
 fn seen(group: &AutoScalingGroup) -> Seen {

@@ -160,7 +160,7 @@ impl Kind for Refusal {
             if let Some(tag) = protecting(places.environment.protect.as_ref(), &seen.tags) {
                 refuse(format!("tag '{tag}' protects it"));
             }
-            if seen.tags.len() + mark::tags(record).len() > groups::MOST_TAGS {
+            if seen.tags.len() + mark::tags(record).len() > mark::MOST_TAGS {
                 refuse(format!("it has {} tags: there is no room for the mark", seen.tags.len()));
             }
         }
@@ -181,9 +181,7 @@ impl Kind for Refusal {
     async fn prepare(&self, run: &str, target: &TargetId, _undo_by: Timestamp) -> Result<Prepared, KindError> {
         let name = groups::name(target)?;
         let seen = groups::of_target(&self.place, target).await?.ok_or_else(|| KindError::Conflict(format!("group {name} is gone")))?;
-        if let Some(run) = mark::run(&seen.tags) {
-            return Err(KindError::Refused(format!("group {name} is marked by run {run}; `firedrill sweep` shows what it left")));
-        }
+        mark::refuse_marked(&seen.tags, &format!("group {name}"))?;
         let before = suspended(&seen);
         Ok(Prepared {
             prior: json!({"suspended": before}),

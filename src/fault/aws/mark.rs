@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as CODE;
 use serde_json::Value;
 
 use crate::fault::carried::{packed, unpacked};
-use crate::fault::{Record, TargetId};
+use crate::fault::{KindError, Record, TargetId};
 
 /// Run id.
 pub const RUN: &str = "firedrill.dev/run";
@@ -15,6 +15,8 @@ pub const RUN: &str = "firedrill.dev/run";
 pub const EXPIRES: &str = "firedrill.dev/expires";
 /// What [`carried`] reads: parts `firedrill.dev/record.0`, `.1`, … of a record in base64url, which every service takes as a tag's value.
 const RECORD: &str = "firedrill.dev/record.";
+/// Tags that a resource may have at most, in EC2 and in Auto Scaling.
+pub const MOST_TAGS: usize = 50;
 /// Longest value of a tag.
 const LONGEST: usize = 256;
 
@@ -39,6 +41,14 @@ pub fn keys(tags: &Tags) -> Vec<String> {
 /// The run whose mark is on a resource.
 pub fn run(tags: &Tags) -> Option<&str> {
     tags.get(RUN).map(String::as_str)
+}
+
+/// Refuses a target that a run has marked and not given back.
+pub fn refuse_marked(tags: &Tags, what: &str) -> Result<(), KindError> {
+    match run(tags) {
+        Some(run) => Err(KindError::Refused(format!("{what} is marked by run {run}; `firedrill sweep` shows what it left"))),
+        None => Ok(()),
+    }
 }
 
 /// Whether this record's mark is on a resource.

@@ -228,9 +228,7 @@ impl Kind for Inverted {
     async fn prepare(&self, run: &str, target: &TargetId, _undo_by: Timestamp) -> Result<Prepared, KindError> {
         let id = id(target)?;
         let seen = health::one(&self.place, id).await?.ok_or_else(|| KindError::Conflict(format!("health check {id} is gone")))?;
-        if let Some(run) = mark::run(&seen.tags) {
-            return Err(KindError::Refused(format!("health check {id} is marked by run {run}; `firedrill sweep` shows what it left")));
-        }
+        mark::refuse_marked(&seen.tags, &format!("health check {id}"))?;
         Ok(Prepared {
             prior: json!({"inverted": seen.inverted}),
             ours: json!({"inverted": true}),

@@ -29,8 +29,6 @@ const SORT: &str = "endpoint/";
 /// Most characters of an endpoint's policy, white space included.
 /// <https://docs.aws.amazon.com/vpc/latest/privatelink/vpc-endpoints-access.html>
 const LONGEST: usize = 20_480;
-/// Tags that a resource may have at most.
-const MOST_TAGS: usize = 50;
 /// Tags that the mark may take with a policy in it.
 const MOST_OF_MARK: usize = 16;
 /// Services that the undo of AWS kinds calls: last parts of endpoints' service names.
@@ -200,7 +198,7 @@ impl Kind for Deny {
             if seen.managed {
                 refuse("an AWS service made it for itself, and looks after it".to_owned());
             }
-            if seen.tags.len() + mark::tags(&slim(record)).len() > MOST_TAGS {
+            if seen.tags.len() + mark::tags(&slim(record)).len() > mark::MOST_TAGS {
                 refuse(format!("it has {} tags: there is no room for the mark", seen.tags.len()));
             }
             let service = seen.service.rsplit('.').next().unwrap_or_default();
@@ -235,9 +233,7 @@ impl Kind for Deny {
     async fn prepare(&self, run: &str, target: &TargetId, _undo_by: Timestamp) -> Result<Prepared, KindError> {
         let (id, wanted) = (id(target)?, self.wanted()?);
         let seen = endpoints::one(&self.place, id).await?.ok_or_else(|| KindError::Conflict(format!("endpoint {id} is gone")))?;
-        if let Some(run) = mark::run(&seen.tags) {
-            return Err(KindError::Refused(format!("endpoint {id} is marked by run {run}; `firedrill sweep` shows what it left")));
-        }
+        mark::refuse_marked(&seen.tags, &format!("endpoint {id}"))?;
         if seen.state != "available" {
             return Err(KindError::Refused(format!("endpoint {id} is {}: wait until it is available", seen.state)));
         }
