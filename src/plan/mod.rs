@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
+
 use crate::clock::Timestamp;
 use crate::drill::limits::default_limit;
 use crate::drill::order::before;
 use crate::drill::spec::{DrillSpec, EnvironmentSpec, Step};
 use crate::event::{Phase, PlanInfo, StepInfo, StepKind, TargetInfo};
 use crate::fault::params::FaultSpec;
-use crate::fault::{ByHand, Expiry, Kind, KindError, KindSource, RECORD_VERSION, Record};
+use crate::fault::{ByHand, Expiry, Kind, KindError, KindSource, RECORD_VERSION, Record, TargetId};
 
+/// Most readings of one step in flight.
+const AT_ONCE: usize = 32;
 /// At most so many targets are named in one sentence.
 const NAMED: usize = 5;
 
@@ -183,14 +187,14 @@ fn some(names: &[String]) -> String {
 }
 
 async fn targets(run: &str, drill: &DrillSpec, step: &Step, kind: &dyn Kind, undo_by: Timestamp) -> Result<Vec<Record>, KindError> {
-    let mut records = Vec::new();
-    for target in kind.resolve(run).await? {
+    let after: Vec<String> = before(drill, &step.id).into_iter().collect();
+    let record = |target: TargetId| async {
         let prepared = kind.prepare(run, &target, undo_by).await?;
-        records.push(Record {
+        Ok(Record {
             version: RECORD_VERSION,
             run: run.to_owned(),
             step: step.id.clone(),
-            after: before(drill, &step.id).into_iter().collect(),
+            after: after.clone(),
             kind: kind.name().to_owned(),
             action: step.action.is_some(),
             keep: step.keep,
@@ -201,9 +205,10 @@ async fn targets(run: &str, drill: &DrillSpec, step: &Step, kind: &dyn Kind, und
             companions: prepared.companions,
             undo_by,
             phase: if prepared.noop { Phase::Noop } else { Phase::Planned },
-        });
-    }
-    Ok(records)
+        })
+    };
+    // Together: kinds answer many at once by one reading.
+    futures::stream::iter(kind.resolve(run).await?).map(record).buffered(AT_ONCE).try_collect().await
 }
 
 fn describe(step: &Step) -> (StepKind, String, String, Duration) {
