@@ -32,6 +32,12 @@ impl Statement {
         self
     }
 
+    /// The same, on resources with these tags only.
+    #[must_use]
+    pub fn tagged(self, tags: &BTreeMap<String, String>) -> Self {
+        tags.iter().fold(self, |statement, (key, value)| statement.when("StringEquals", &format!("aws:ResourceTag/{key}"), [value.clone()]))
+    }
+
     /// The same, under one more condition.
     #[must_use]
     pub fn when(mut self, operator: &str, key: &str, values: impl IntoIterator<Item = String>) -> Self {

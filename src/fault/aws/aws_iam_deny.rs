@@ -140,10 +140,7 @@ impl Denied {
         let arn = |name: &str| self.place.arn("iam", &format!("role/{name}"));
         let names: Vec<String> = roles.names.iter().flat_map(|name| [arn(name), arn(&format!("*/{name}"))]).collect();
         let statement = statement.on(if names.is_empty() { vec![arn("*")] } else { names });
-        roles
-            .tags
-            .iter()
-            .fold(statement, |statement, (key, value)| statement.when("StringEquals", &format!("aws:ResourceTag/{key}"), [value.clone()]))
+        statement.tagged(&roles.tags)
     }
 
     async fn current(&self, target: &TargetId, policy: &str) -> Result<Current, CallError> {

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::place::Place;
-use crate::aws::access::Statement;
+use crate::aws::access::{Needs, Statement};
 use crate::aws::error::CallError;
 use crate::clock::Timestamp;
 use crate::fault::{Expiry, KindError, Record};
@@ -73,15 +73,22 @@ pub async fn disarm(place: &Place, record: &Record) -> Result<(), KindError> {
     Ok(())
 }
 
+/// Adds what arming and cancelling need, and what the schedules' role does; nothing without a role.
+pub fn add_needs(place: &Place, call: Statement, needs: &mut Needs) {
+    needs.inject.extend(inject_needs(place));
+    needs.revert.extend(revert_needs(place));
+    needs.dead_man.extend(role(place).map(|_| call));
+}
+
 /// What arming needs.
-pub fn inject_needs(place: &Place) -> Vec<Statement> {
+fn inject_needs(place: &Place) -> Vec<Statement> {
     let Some(role) = role(place) else { return Vec::new() };
     let pass = place.account.may("iam:PassRole").on([role.to_owned()]);
     vec![schedules(place, "scheduler:CreateSchedule"), pass.when("StringEquals", "iam:PassedToService", ["scheduler.amazonaws.com".to_owned()])]
 }
 
 /// What cancelling needs.
-pub fn revert_needs(place: &Place) -> Vec<Statement> {
+fn revert_needs(place: &Place) -> Vec<Statement> {
     if role(place).is_some() { vec![schedules(place, "scheduler:DeleteSchedule")] } else { Vec::new() }
 }
 

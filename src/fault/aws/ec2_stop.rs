@@ -98,14 +98,11 @@ impl Stop {
         let statement = statement.on(if arns.is_empty() { vec![self.place.arn("ec2", "instance/*")] } else { arns });
         let statement =
             if instances.zones.is_empty() { statement } else { statement.when("StringEquals", "ec2:AvailabilityZone", instances.zones.clone()) };
-        instances
-            .tags
-            .iter()
-            .fold(statement, |statement, (key, value)| statement.when("StringEquals", &format!("aws:ResourceTag/{key}"), [value.clone()]))
+        statement.tagged(&instances.tags)
     }
 
     fn tagging(&self, action: &str) -> Statement {
-        self.on_chosen(action).when("ForAllValues:StringLike", "aws:TagKeys", ["firedrill.dev/*".to_owned()])
+        mark::tagging(self.on_chosen(action))
     }
 
     async fn seen(&self, record: &Record) -> Result<Option<instances::Seen>, KindError> {
@@ -140,11 +137,7 @@ impl Kind for Stop {
                 .into(),
             dead_man: Vec::new(),
         };
-        needs.inject.extend(dead_man::inject_needs(&self.place));
-        needs.revert.extend(dead_man::revert_needs(&self.place));
-        if self.expiry() == Expiry::DeadMan {
-            needs.dead_man.push(self.on_chosen("ec2:StartInstances"));
-        }
+        dead_man::add_needs(&self.place, self.on_chosen("ec2:StartInstances"), &mut needs);
         needs.into()
     }
 

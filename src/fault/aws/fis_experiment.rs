@@ -124,7 +124,7 @@ impl Experimenting {
     }
 
     fn tagging(&self) -> Statement {
-        self.on("fis:TagResource", &["experiment/*"]).when("ForAllValues:StringLike", "aws:TagKeys", ["firedrill.dev/*".to_owned()])
+        mark::tagging(self.on("fis:TagResource", &["experiment/*"]))
     }
 
     async fn template(&self, id: &str) -> Result<Option<Template>, CallError> {

@@ -104,15 +104,12 @@ pub fn on_chosen(place: &Place, action: &str, selector: &NamedSelector) -> State
     let any = vec!["*".to_owned()];
     let names = if selector.names.is_empty() { &any } else { &selector.names };
     let arns = names.iter().map(|name| place.arn("autoscaling", &format!("autoScalingGroup:*:autoScalingGroupName/{name}")));
-    let tags = selector.tags.iter();
-    tags.fold(place.account.may(action).on(arns), |statement, (key, value)| {
-        statement.when("StringEquals", &format!("aws:ResourceTag/{key}"), [value.clone()])
-    })
+    place.account.may(action).on(arns).tagged(&selector.tags)
 }
 
 /// The same for an action that writes or deletes the mark.
 pub fn tagging(place: &Place, action: &str, selector: &NamedSelector) -> Statement {
-    on_chosen(place, action, selector).when("ForAllValues:StringLike", "aws:TagKeys", ["firedrill.dev/*".to_owned()])
+    mark::tagging(on_chosen(place, action, selector))
 }
 
 /// Reads: whether the mark of a group may not be written or taken off, by name. Auto Scaling has no dry run: the first call has a value that is too long

@@ -124,11 +124,7 @@ impl Kind for Refusal {
             read: vec![self.place.account.may("autoscaling:DescribeAutoScalingGroups")],
             dead_man: Vec::new(),
         };
-        needs.inject.extend(dead_man::inject_needs(&self.place));
-        needs.revert.extend(dead_man::revert_needs(&self.place));
-        if self.expiry() == Expiry::DeadMan {
-            needs.dead_man.push(self.on_chosen("autoscaling:ResumeProcesses"));
-        }
+        dead_man::add_needs(&self.place, self.on_chosen("autoscaling:ResumeProcesses"), &mut needs);
         needs.into()
     }
 

@@ -6,6 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as CODE;
 use serde_json::Value;
 
+use crate::aws::access::Statement;
 use crate::fault::carried::{packed, unpacked};
 use crate::fault::{KindError, Record, TargetId};
 
@@ -36,6 +37,11 @@ pub fn tags(record: &Record) -> Tags {
 /// Keys of the mark that is on a resource.
 pub fn keys(tags: &Tags) -> Vec<String> {
     tags.keys().filter(|key| [RUN, EXPIRES].contains(&key.as_str()) || key.starts_with(RECORD)).cloned().collect()
+}
+
+/// A statement that writes or deletes tags, for those of the mark only.
+pub fn tagging(statement: Statement) -> Statement {
+    statement.when("ForAllValues:StringLike", "aws:TagKeys", ["firedrill.dev/*".to_owned()])
 }
 
 /// The run whose mark is on a resource.

@@ -148,11 +148,7 @@ impl Kind for Inverted {
             ],
             dead_man: Vec::new(),
         };
-        needs.inject.extend(dead_man::inject_needs(&schedules));
-        needs.revert.extend(dead_man::revert_needs(&schedules));
-        if self.expiry() == Expiry::DeadMan {
-            needs.dead_man.push(self.on_chosen("route53:UpdateHealthCheck"));
-        }
+        dead_man::add_needs(&schedules, self.on_chosen("route53:UpdateHealthCheck"), &mut needs);
         needs.into()
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_ec2::types::NetworkInterface;
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::instances::filter;
@@ -171,11 +172,7 @@ impl Kind for Isolate {
             dead_man: Vec::new(),
         };
         needs.inject.push(self.replacing());
-        needs.inject.extend(dead_man::inject_needs(&self.place));
-        needs.revert.extend(dead_man::revert_needs(&self.place));
-        if self.expiry() == Expiry::DeadMan {
-            needs.dead_man.push(self.on_acls("ec2:DeleteNetworkAclEntry"));
-        }
+        dead_man::add_needs(&self.place, self.on_acls("ec2:DeleteNetworkAclEntry"), &mut needs);
         needs.into()
     }
 
@@ -225,10 +222,8 @@ impl Kind for Isolate {
             }
         }
         let mut originals: BTreeMap<String, Acl> = BTreeMap::new();
-        for subnet in &touched {
-            if let Some(found) = network::association(&self.place, subnet).await? {
-                originals.insert(found.acl.id.clone(), found.acl);
-            }
+        for found in try_join_all(touched.iter().map(|subnet| network::association(&self.place, subnet))).await?.into_iter().flatten() {
+            originals.insert(found.acl.id.clone(), found.acl);
         }
         for acl in originals.values() {
             if acl.first_number() <= clone::ROOM {

@@ -113,12 +113,11 @@ impl Deny {
         let Some(Wanted { endpoints, .. }) = &self.wanted else { return statement };
         let arns: Vec<String> = endpoints.ids.iter().map(|id| self.place.arn("ec2", &format!("vpc-endpoint/{id}"))).collect();
         let statement = statement.on(if arns.is_empty() { vec![self.place.arn("ec2", "vpc-endpoint/*")] } else { arns });
-        let tags = endpoints.tags.iter();
-        tags.fold(statement, |statement, (key, value)| statement.when("StringEquals", &format!("aws:ResourceTag/{key}"), [value.clone()]))
+        statement.tagged(&endpoints.tags)
     }
 
     fn tagging(&self, action: &str) -> Statement {
-        self.on_chosen(action).when("ForAllValues:StringLike", "aws:TagKeys", ["firedrill.dev/*".to_owned()])
+        mark::tagging(self.on_chosen(action))
     }
 
     async fn seen(&self, record: &Record) -> Result<Option<Seen>, KindError> {
@@ -156,11 +155,7 @@ impl Kind for Deny {
             read: vec![self.place.account.may("ec2:DescribeVpcEndpoints")],
             dead_man: Vec::new(),
         };
-        needs.inject.extend(dead_man::inject_needs(&self.place));
-        needs.revert.extend(dead_man::revert_needs(&self.place));
-        if self.expiry() == Expiry::DeadMan {
-            needs.dead_man.push(self.on_chosen("ec2:ModifyVpcEndpoint"));
-        }
+        dead_man::add_needs(&self.place, self.on_chosen("ec2:ModifyVpcEndpoint"), &mut needs);
         needs.into()
     }
 
