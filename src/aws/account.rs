@@ -6,7 +6,9 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::credential_feature::AwsCredentialFeature;
 use aws_sdk_sts::config::http::HttpResponse;
+use aws_sdk_sts::config::retry::RetryPartition;
 use aws_sdk_sts::config::{ProvideCredentials, SharedCredentialsProvider};
 use aws_sdk_sts::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sts::operation::get_caller_identity::GetCallerIdentityOutput;
@@ -17,7 +19,32 @@ use super::access::Statement;
 use super::clients::{Clients, Use, retries};
 use super::error::CallError;
 use crate::cause::chain;
+use crate::clock::Timestamp;
 use crate::failpoint;
+
+/// Credentials that are made anew as often as it takes: of a machine, a container, a pod, a role that is assumed. A program that people log in with, and
+/// a single sign-on, may ask for a person.
+const RENEWED: [AwsCredentialFeature; 6] = [
+    AwsCredentialFeature::CredentialsImds,
+    AwsCredentialFeature::CredentialsHttp,
+    AwsCredentialFeature::CredentialsStsAssumeRole,
+    AwsCredentialFeature::CredentialsStsAssumeRoleWebId,
+    AwsCredentialFeature::CredentialsEnvVarsStsWebIdToken,
+    AwsCredentialFeature::CredentialsProfileStsWebIdToken,
+];
+
+/// How long credentials last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// A user's keys: until somebody revokes them.
+    ForGood,
+    /// A session that is made anew without a person.
+    Renewed,
+    /// A session with an end.
+    Until(Timestamp),
+    /// A session that does not say when it ends.
+    Unknown,
+}
 
 /// What an SDK's call answers.
 pub type Answer<T, E> = Result<T, SdkError<E, HttpResponse>>;
@@ -27,6 +54,7 @@ pub type Answer<T, E> = Result<T, SdkError<E, HttpResponse>>;
 pub struct Account {
     reference: Reference,
     purpose: Use,
+    budget: RetryPartition,
     caller: Option<SharedCredentialsProvider>,
     /// Regions in which STS is asked: surviving ones first.
     ask_in: Vec<String>,
@@ -45,7 +73,8 @@ impl Account {
         let others = regions.iter().filter(|region| !prefer.contains(region));
         let ask_in = first.chain(others).cloned().collect();
         let (base, checked) = (OnceCell::new(), OnceCell::new());
-        Self { reference, purpose, caller, ask_in, base, checked, clients: Mutex::default(), shared: Mutex::default() }
+        let budget = purpose.budget();
+        Self { reference, purpose, budget, caller, ask_in, base, checked, clients: Mutex::default(), shared: Mutex::default() }
     }
 
     /// Name in its environment.
@@ -75,7 +104,7 @@ impl Account {
         let config = self.base.get_or_try_init(|| self.configure()).await?;
         let clients = {
             let mut known = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Clients::new(&config.to_builder().region(Region::new(region.to_owned())).build(), self.purpose);
+            let new = || Clients::new(&config.to_builder().region(Region::new(region.to_owned())).build(), &self.budget);
             known.entry(region.to_owned()).or_insert_with(new).clone()
         };
         self.checked.get_or_try_init(|| self.check(config)).await?;
@@ -93,6 +122,23 @@ impl Account {
         }
         found.dedup();
         Ok(found)
+    }
+
+    /// How long whoever calls can go on calling, as far as the credentials themselves say.
+    ///
+    /// # Errors
+    /// No credentials.
+    pub async fn lasting(&self) -> Result<Lasting, CallError> {
+        let provider = self.load().await.credentials_provider().ok_or_else(|| self.unusable("none are configured"))?;
+        let credentials = provider.provide_credentials().await.map_err(|error| self.unusable(&chain(&error)))?;
+        let from = credentials.get_property::<Vec<AwsCredentialFeature>>();
+        let renewed = from.is_some_and(|from| from.iter().any(|one| RENEWED.contains(one)));
+        Ok(match (credentials.expiry(), credentials.session_token()) {
+            _ if renewed => Lasting::Renewed,
+            (Some(end), _) => Lasting::Until(end.into()),
+            (None, Some(_)) => Lasting::Unknown,
+            (None, None) => Lasting::ForGood,
+        })
     }
 
     /// What all kinds of one sort share in one place: a kind is opened anew for every record that is undone.
@@ -164,11 +210,8 @@ impl Account {
         };
         let config = match role {
             Some(role) => {
-                let session = match self.purpose {
-                    Use::Run => "firedrill",
-                    Use::Undo => "firedrill-undo",
-                };
-                let provider = aws_config::sts::AssumeRoleProvider::builder(role).session_name(session).configure(&config).build().await;
+                let provider =
+                    aws_config::sts::AssumeRoleProvider::builder(role).session_name(self.purpose.session()).configure(&config).build().await;
                 config.into_builder().credentials_provider(SharedCredentialsProvider::new(provider)).build()
             }
             None => config,
@@ -211,7 +254,7 @@ impl Account {
     async fn identity(&self, config: &SdkConfig) -> Result<GetCallerIdentityOutput, CallError> {
         let mut trouble = self.unusable("the environment names no region of the account");
         for region in &self.ask_in {
-            let clients = Clients::new(&config.to_builder().region(Region::new(region.clone())).build(), self.purpose);
+            let clients = Clients::new(&config.to_builder().region(Region::new(region.clone())).build(), &self.budget);
             match self.read("sts:GetCallerIdentity", clients.sts.get_caller_identity().send()).await {
                 Ok(identity) => return Ok(identity),
                 Err(error) => trouble = error,

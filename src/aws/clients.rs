@@ -1,6 +1,5 @@
 //! How AWS is called: time limits on every call, adaptive retries, and a budget of retries whose reserve only undo may use.
 
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -28,17 +27,19 @@ const OPERATION: (Duration, Duration) = (Duration::from_secs(18), Duration::from
 /// Most attempts of a call. What fails after that is read back, and tried again by the engine.
 const ATTEMPTS: u32 = 5;
 
-// Each partition has a token bucket and a rate limiter of its own, shared by all of its clients.
-static RUN: LazyLock<RetryPartition> = LazyLock::new(|| RetryPartition::custom("firedrill-run").build());
-static UNDO: LazyLock<RetryPartition> = LazyLock::new(|| RetryPartition::custom("firedrill-undo").build());
-
 impl Use {
-    /// Retries that other uses cannot spend.
+    /// Retries that neither the other use nor another account can spend: tokens and a rate of their own, for all clients that share it.
     #[must_use]
     pub fn budget(self) -> RetryPartition {
+        RetryPartition::custom(self.session()).build()
+    }
+
+    /// What its sessions are called in AWS's own logs.
+    #[must_use]
+    pub const fn session(self) -> &'static str {
         match self {
-            Self::Run => RUN.clone(),
-            Self::Undo => UNDO.clone(),
+            Self::Run => "firedrill",
+            Self::Undo => "firedrill-undo",
         }
     }
 
@@ -81,12 +82,12 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// The clients of a configuration's region.
+    /// The clients of a configuration's region, which take their retries from one budget.
     #[must_use]
-    pub fn new(config: &SdkConfig, purpose: Use) -> Self {
+    pub fn new(config: &SdkConfig, budget: &RetryPartition) -> Self {
         macro_rules! client {
             ($service:ident) => {
-                $service::Client::from_conf($service::config::Builder::from(config).retry_partition(purpose.budget()).build())
+                $service::Client::from_conf($service::config::Builder::from(config).retry_partition(budget.clone()).build())
             };
         }
         Self {

@@ -97,6 +97,18 @@ impl Accounts {
         Self { caller: Some(caller), ..Self::default() }
     }
 
+    /// For each account that has been asked for: its name, and how long whoever calls can go on calling. Those without credentials are left out.
+    pub async fn lasting(&self) -> Vec<(String, account::Lasting)> {
+        let known: Vec<_> = self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values().cloned().collect();
+        let mut found = std::collections::BTreeMap::new();
+        for account in known {
+            if let (false, Ok(lasting)) = (found.contains_key(account.name()), account.lasting().await) {
+                found.insert(account.name().to_owned(), lasting);
+            }
+        }
+        found.into_iter().collect()
+    }
+
     /// The account of a reference, for a purpose. `prefer` are the regions where STS is asked first: surviving ones. Nothing is called yet.
     #[must_use]
     pub fn get(&self, reference: &Reference, purpose: clients::Use, prefer: &[String]) -> std::sync::Arc<account::Account> {

@@ -11,6 +11,8 @@ use super::Context;
 use super::environment::{OpenError, Opened, without_folders};
 use super::listing::command;
 use super::session::warn;
+#[cfg(feature = "aws")]
+use crate::aws::account::Lasting;
 use crate::clock::{Clock, Timestamp};
 use crate::drill::diagnostic::Diagnostic;
 use crate::drill::spec::{Drill, DrillSpec, EnvironmentSpec};
@@ -30,6 +32,10 @@ use crate::sandbox;
 
 /// The shortest baseline by default, and how many readings of the slowest objective it holds at least.
 const BASELINE: (Duration, u32) = (Duration::from_secs(10), 5);
+
+/// How long an undo may take once it has begun: credentials must last so long.
+#[cfg(feature = "aws")]
+const UNDO: Duration = Duration::from_secs(15 * 60);
 
 /// A drill, bound to an environment and resolved against it.
 pub struct Prepared {
@@ -92,6 +98,8 @@ async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool
     for halt in &environment.halt_when {
         refusals.extend(halted(&clock, &halt.id, &halt.probe, halt.timeout.map(|t| *t), probes.as_ref(), &run).await);
     }
+    #[cfg(feature = "aws")]
+    outlasted(kinds.connections().1.lasting().await, plan.undo_by.plus(UNDO), &mut refusals, &mut plan.warnings);
     let environment_hash = hash(&without_folders(&sandbox::hash_basis(&opened.environment)));
     let setup = Setup {
         header: header(&run, &bound, &opened, now),
@@ -103,6 +111,24 @@ async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool
         skip_failback,
     };
     Prepared { run, kinds, probes, clock, setup, refusals, opened }
+}
+
+/// Credentials that end before the undo is sure to be over leave what they changed in place.
+#[cfg(feature = "aws")]
+fn outlasted(lasting: Vec<(String, Lasting)>, needed: Timestamp, refusals: &mut Vec<Refusal>, warnings: &mut Vec<String>) {
+    let time = |at: Timestamp| at.utc().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    for (account, lasting) in lasting {
+        match lasting {
+            Lasting::ForGood | Lasting::Renewed => {}
+            Lasting::Until(end) if end >= needed => {}
+            Lasting::Until(end) => refusals.push(refusal(format!(
+                "account '{account}': the session ends {}, revert window until {}; log in again, for longer, or use credentials that are renewed without a person",
+                time(end),
+                time(needed)
+            ))),
+            Lasting::Unknown => warnings.push(format!("account '{account}': the session does not say when it ends; it must last until {}", time(needed))),
+        }
+    }
 }
 
 fn default_baseline(objectives: &[ObjectiveInfo]) -> Duration {

@@ -3,7 +3,7 @@
 use firedrill::event::{Phase, StepOutcome};
 use serde_json::{Value, json};
 
-use super::contract::{Made, Subject};
+use super::contract::{Made, Many, Subject};
 use super::ground::{Ground, run_id};
 use super::testbed::{Aws, AwsOptions};
 
@@ -15,9 +15,9 @@ pub const WEB: &str = "scaling = client('autoscaling', args.get('region', 'us-ea
     web = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=['web'])['AutoScalingGroups'][0]\n\
     suspended = sorted(one['ProcessName'] for one in web['SuspendedProcesses'])\n\
     marks = [{'ResourceId': 'web', 'ResourceType': 'auto-scaling-group', 'Key': one['Key']} for one in web['Tags'] if one['Key'].startswith('firedrill.dev/')]\n\
-    def again(name, tags):\n\
+    def again(name, tags, size=2):\n\
     \x20   keep = ('Key', 'Value', 'PropagateAtLaunch')\n\
-    \x20   scaling.create_auto_scaling_group(AutoScalingGroupName=name, MinSize=1, MaxSize=10, DesiredCapacity=2, VPCZoneIdentifier=web['VPCZoneIdentifier'],\n\
+    \x20   scaling.create_auto_scaling_group(AutoScalingGroupName=name, MinSize=min(1, size), MaxSize=10, DesiredCapacity=size, VPCZoneIdentifier=web['VPCZoneIdentifier'],\n\
     \x20       LaunchTemplate={'LaunchTemplateId': web['LaunchTemplate']['LaunchTemplateId'], 'Version': '$Default'},\n\
     \x20       Tags=[{**{key: one[key] for key in keep}, 'ResourceId': name, 'ResourceType': 'auto-scaling-group'} for one in tags])\n\
     def replace():\n\
@@ -81,6 +81,18 @@ impl Subject for Refusal {
 
     fn lists(&self) -> &'static [&'static str] {
         &["DescribeAutoScalingGroups"]
+    }
+
+    fn many(&self) -> Option<Many> {
+        let made: fn(&Aws) -> Value = |aws| {
+            boto3(
+                aws,
+                "for number in range(500):\n\
+                 \x20   again(f'many-{number}', [{'Key': 'app', 'Value': 'many', 'PropagateAtLaunch': False}], size=0)",
+            );
+            json!({"fault": {"launchRefusal": {"account": "main", "groups": {"tags": {"app": "many"}}}}})
+        };
+        Some((AwsOptions::ROLES, made))
     }
 
     /// Asking the group for a fourth instance and back, as [`Self::bites`] does, brings one and ends one.

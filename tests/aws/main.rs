@@ -7,6 +7,7 @@ mod alarm;
 mod asg_scale;
 mod aws_iam_deny;
 mod contract;
+mod credentials;
 mod dead_man;
 mod ec2_stop;
 mod evacuate;

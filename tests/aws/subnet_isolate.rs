@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::contract::{Made, Subject};
-use super::testbed::Aws;
+use super::contract::{Made, Many, Subject};
+use super::testbed::{Aws, AwsOptions};
 
 /// Two subnets of one zone, which have two network ACLs between them.
 pub struct Isolate;
@@ -88,6 +88,11 @@ impl Subject for Isolate {
 
     fn lists(&self) -> &'static [&'static str] {
         &["DescribeSubnets", "DescribeNetworkAcls", "DescribeNetworkInterfaces"]
+    }
+
+    fn many(&self) -> Option<Many> {
+        let step = |_: &Aws| json!({"fault": {"subnetIsolate": {"account": "main", "subnets": {"tags": {"env": "staging"}}}}});
+        Some((AwsOptions { subnets: 504, ..AwsOptions::ROLES }, step))
     }
 
     fn unavoidable(&self, difference: &str) -> bool {

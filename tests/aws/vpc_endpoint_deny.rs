@@ -4,7 +4,7 @@ use firedrill::event::{Phase, StepOutcome};
 use firedrill::fault::Bite;
 use serde_json::{Value, json};
 
-use super::contract::{Made, Subject};
+use super::contract::{Made, Many, Subject};
 use super::ground::{Ground, run_id};
 use super::testbed::{Aws, AwsOptions};
 
@@ -78,6 +78,20 @@ impl Subject for Deny {
 
     fn lists(&self) -> &'static [&'static str] {
         &["DescribeVpcEndpoints"]
+    }
+
+    fn many(&self) -> Option<Many> {
+        let made: fn(&Aws) -> Value = |aws| {
+            boto3(
+                aws,
+                "tags = [{'ResourceType': 'vpc-endpoint', 'Tags': [{'Key': 'app', 'Value': 'many'}]}]\n\
+                 for number in range(500):\n\
+                 \x20   ec2.create_vpc_endpoint(VpcId=found['VpcId'], ServiceName='com.amazonaws.us-east-1.s3', VpcEndpointType='Gateway', PolicyDocument=text,\n\
+                 \x20       TagSpecifications=tags)",
+            );
+            json!({"fault": {"vpcEndpointDeny": {"account": "main", "endpoints": {"tags": {"app": "many"}}, "actions": ["s3:*"]}}})
+        };
+        Some((AwsOptions::ROLES, made))
     }
 }
 
