@@ -1,7 +1,12 @@
 //! When a schedule's runs start, and what follows from it: pure, `now` is an argument.
 
+pub mod announce;
 pub mod calendar;
+pub mod decide;
 pub mod rule;
+#[cfg(test)]
+mod simulation;
+pub mod state;
 
 use self::calendar::{Calendar, Coming, coming};
 use self::rule::Rule;
