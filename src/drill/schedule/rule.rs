@@ -263,7 +263,7 @@ pub mod tests {
             prop_assert_eq!(rule.from(from).take_while(|at| *at <= to).collect::<Vec<_>>(), expected.clone());
             for moment in asked.into_iter().map(|seconds| Timestamp(from.0 + seconds * 1_000_000)) {
                 prop_assert_eq!(rule.next(moment).filter(|next| *next <= to), expected.iter().copied().find(|at| *at > moment));
-                prop_assert_eq!(rule.last(from, moment), expected.iter().copied().filter(|at| *at <= moment).next_back());
+                prop_assert_eq!(rule.last(from, moment), expected.iter().copied().rfind(|at| *at <= moment));
             }
         }
     }
