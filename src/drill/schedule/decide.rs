@@ -157,7 +157,12 @@ pub fn decide(situation: &Situation<'_>) -> Result<Decision, String> {
         // Every instant, those of a blackout too: each is recorded when it has come.
         wake = [rule.next(from), told.wake, outcome.retry].into_iter().flatten().min();
     }
-    let delete = beyond_limits(spec, situation.runs, state.handled);
+    // By what is on record, not by what this decision adds: a run that is deleted before the status says that it started would be made again.
+    let mut delete = beyond_limits(spec, situation.runs, situation.state.handled);
+    delete.truncate(MOST_DELETED);
+    if beyond_limits(spec, situation.runs, state.handled).len() > delete.len() {
+        wake = Some(now);
+    }
     Ok(Decision { act: outcome.act, missed: outcome.missed, announcements, delete, state, next, wake })
 }
 
@@ -339,7 +344,7 @@ fn beyond_limits(spec: &DrillScheduleSpec, runs: &[Run], handled: Option<Timesta
         );
     }
     old.sort_by_key(|run| run.instant);
-    old.into_iter().take(MOST_DELETED).map(|run| run.name.clone()).collect()
+    old.into_iter().map(|run| run.name.clone()).collect()
 }
 
 #[cfg(test)]
@@ -506,6 +511,11 @@ mod tests {
         let freeze = world.act("2026-01-03T10:03:00Z");
         assert_eq!((&freeze.act, reasons(&freeze)), (&Act::Nothing, vec![MissReason::Freeze]));
         assert_eq!(world.state.missed.count, 2);
+        // Due in the blackout, looked at when it was over, inside the deadline.
+        world.spec.blackouts[0].from = "2026-01-04T09:00:00Z".to_owned();
+        world.spec.blackouts[0].to = "2026-01-04T10:01:00Z".to_owned();
+        let over = world.act("2026-01-04T10:02:00Z");
+        assert_eq!((&over.act, reasons(&over)), (&Act::Nothing, vec![MissReason::Blackout]));
     }
 
     #[test]
@@ -617,9 +627,12 @@ mod tests {
         let (passed, failed) = (Standing::Passed, Standing::NotPassed);
         world.runs =
             vec![run(3, passed), run(1, passed), run(2, passed), run(4, failed), run(5, failed), run(6, Standing::StillInPlace), run(7, passed)];
-        let decision = world.look("2026-01-07T10:00:00Z");
-        assert_eq!(decision.delete, ["run-1", "run-2", "run-4"]);
-        assert_eq!(world.look("2026-01-06T10:00:00Z").delete, ["run-1", "run-2", "run-4"]);
+        // Not before it is on record that they were started: deleted first, they would be made again after a crash.
+        let first = world.act("2026-01-07T10:00:00Z");
+        assert_eq!((first.delete.len(), first.wake), (0, Some(at("2026-01-07T10:00:00Z"))));
+        let second = world.act("2026-01-07T10:00:00Z");
+        assert_eq!((second.delete, second.wake), (["run-1", "run-2", "run-4"].map(str::to_owned).to_vec(), Some(at("2026-01-08T10:00:00Z"))));
+        assert_eq!(world.act("2026-01-07T10:00:01Z").delete.len(), 0);
     }
 
     #[test]

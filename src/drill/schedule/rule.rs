@@ -183,6 +183,13 @@ pub mod tests {
     }
 
     #[test]
+    fn asked_in_the_second_of_two_equal_hours_the_first_is_over() {
+        // 1 November 2026: 01:00 to 02:00 comes at 05:00Z and again at 06:00Z.
+        assert_eq!(from("30 1 * * *", "America/New_York", "2026-11-01T06:10:00Z", 1), ["02T06:30Z"]);
+        assert_eq!(from("*/20 * * * *", "America/New_York", "2026-11-01T06:10:00Z", 1), ["01T07:00Z"]);
+    }
+
+    #[test]
     fn what_daylight_saving_did_is_known() {
         let rule = Rule::parse("0,30 2 * * *", "America/New_York").unwrap();
         let first = at("2026-03-08T02:00:00Z").utc().naive_utc();
@@ -248,19 +255,41 @@ pub mod tests {
         found
     }
 
+    /// The day of 2026 before clocks change, from 0.
+    const CHANGES: [(&str, i64); 14] = [
+        ("America/New_York", 65),
+        ("America/New_York", 303),
+        ("Europe/Berlin", 86),
+        ("Europe/Berlin", 296),
+        ("Australia/Lord_Howe", 93),
+        ("Australia/Lord_Howe", 275),
+        ("Africa/Cairo", 112),
+        ("Africa/Cairo", 300),
+        ("Africa/Casablanca", 44),
+        ("Africa/Casablanca", 79),
+        ("America/Santiago", 93),
+        ("America/Santiago", 247),
+        ("Pacific/Chatham", 93),
+        ("Pacific/Chatham", 268),
+    ];
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
         #[test]
         fn the_instants_are_those_of_the_words_from_whichever_moment_one_asks(
-            zone in prop::sample::select(&ZONES[..]), expression in prop::sample::select(&EXPRESSIONS[..]),
-            day in 0i64..365, offset in 0i64..86_400, asked in prop::collection::vec(0i64..4 * 86_400, 8),
+            (zone, day) in prop_oneof![1 => (prop::sample::select(&ZONES[..]), 0i64..365), 3 => prop::sample::select(&CHANGES[..])],
+            expression in prop::sample::select(&EXPRESSIONS[..]), offset in 0i64..86_400, asked in prop::collection::vec(0i64..4 * 86_400, 4),
         ) {
             let rule = Rule::parse(expression, zone).unwrap();
             let from = Timestamp(at("2026-01-01T00:00:00Z").0 + (day * 86_400 + offset) * 1_000_000);
             let to = Timestamp(from.0 + 4 * 86_400 * 1_000_000);
             let expected = by_the_words(&rule, from, to);
             prop_assert_eq!(rule.from(from).take_while(|at| *at <= to).collect::<Vec<_>>(), expected.clone());
+            // Often enough to ask in the hour that comes twice.
+            for moment in (0..4 * 86_400).step_by(1_020).map(|seconds| Timestamp(from.0 + seconds * 1_000_000)) {
+                prop_assert_eq!(rule.next(moment).filter(|next| *next <= to), expected.iter().copied().find(|at| *at > moment));
+            }
             for moment in asked.into_iter().map(|seconds| Timestamp(from.0 + seconds * 1_000_000)) {
                 prop_assert_eq!(rule.next(moment).filter(|next| *next <= to), expected.iter().copied().find(|at| *at > moment));
                 prop_assert_eq!(rule.last(from, moment), expected.iter().copied().rfind(|at| *at <= moment));

@@ -154,8 +154,11 @@ impl World {
         match event {
             Event::Alive(minutes) => {
                 let end = Timestamp(self.now.0 + minutes * MINUTE);
+                let mut at_once = 0;
                 while let Some(wake) = self.look()?.filter(|wake| *wake <= end) {
-                    prop_assert!(wake > self.now, "wants to be woken in the past");
+                    prop_assert!(wake >= self.now, "wants to be woken in the past");
+                    at_once = if wake > self.now { 0 } else { at_once + 1 };
+                    prop_assert!(at_once < 3, "never sleeps");
                     self.now = wake;
                 }
                 self.now = end;
