@@ -26,6 +26,7 @@ pub mod report;
 pub mod resume;
 pub mod run;
 pub mod sandbox;
+pub mod schedule;
 pub mod schema;
 pub mod session;
 pub mod status;
@@ -61,6 +62,7 @@ pub enum Command {
     Report(report::Report),
     History(history::History),
     Compare(compare::Compare),
+    Schedule(schedule::Schedule),
     Abandon(abandon::Abandon),
     Explain(explain::Explain),
     Schema(schema::Schema),
@@ -131,6 +133,7 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Report(args) => report::run(&context, args).await,
         Command::History(args) => history::run(&context, args).await,
         Command::Compare(args) => compare::run(&context, args).await,
+        Command::Schedule(args) => schedule::run(&context, args).await,
         Command::Abandon(args) => abandon::run(&context, args).await,
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Schema(args) => schema::run(&context, args).await,

@@ -238,6 +238,28 @@ pub fn load_environment_with(text: &str, options: &Options) -> Result<Located<En
     one_of(text, options, Kind::Environment, |loaded| loaded.environments, |environment| &environment.metadata.name)
 }
 
+/// The schedules of a file, and the environments beside them.
+#[derive(Debug)]
+pub struct Schedules {
+    /// Those that were asked for; at least one.
+    pub schedules: Vec<Located<DrillSchedule>>,
+    /// Every environment of the file.
+    pub environments: Vec<Located<Environment>>,
+}
+
+/// Reads all schedules of `FILE`, or the named one of `FILE#name`. Errors of the whole file count; warnings do not.
+pub fn load_schedules(text: &str, options: &Options) -> Result<Schedules, Vec<Diagnostic>> {
+    let (file, wanted) = file_and_name(text);
+    let mut loaded = load_one(file, options)?;
+    let environments = std::mem::take(&mut loaded.environments);
+    let schedules = match wanted {
+        Some(_) => vec![pick(file, wanted, Kind::DrillSchedule, loaded.schedules, |schedule| &schedule.metadata.name)?],
+        None if loaded.schedules.is_empty() => return Err(vec![none_of(file, Kind::DrillSchedule)]),
+        None => loaded.schedules,
+    };
+    Ok(Schedules { schedules, environments })
+}
+
 fn one_of<T>(
     text: &str,
     options: &Options,
@@ -245,18 +267,39 @@ fn one_of<T>(
     take: impl FnOnce(Loaded) -> Vec<Located<T>>,
     name_of: impl Fn(&T) -> &str,
 ) -> Result<Located<T>, Vec<Diagnostic>> {
-    // A file may have '#' in its name.
-    let (file, wanted) = match text.rsplit_once('#').filter(|_| !Path::new(text).exists()) {
+    let (file, wanted) = file_and_name(text);
+    pick(file, wanted, kind, take(load_one(file, options)?), name_of)
+}
+
+/// A file may have '#' in its name.
+fn file_and_name(text: &str) -> (&str, Option<&str>) {
+    match text.rsplit_once('#').filter(|_| !Path::new(text).exists()) {
         Some((file, name)) => (file, Some(name)),
         None => (text, None),
-    };
+    }
+}
+
+fn load_one(file: &str, options: &Options) -> Result<Loaded, Vec<Diagnostic>> {
     let mut loaded = Loaded::default();
     load_file(Path::new(file), options, &mut loaded);
     if loaded.has_errors() {
         loaded.diagnostics.retain(Diagnostic::is_error);
         return Err(loaded.diagnostics);
     }
-    let mut all = take(loaded);
+    Ok(loaded)
+}
+
+fn none_of(file: &str, kind: Kind) -> Diagnostic {
+    Diagnostic::of_file(file, format!("has no document of kind {}", kind.name()))
+}
+
+fn pick<T>(
+    file: &str,
+    wanted: Option<&str>,
+    kind: Kind,
+    mut all: Vec<Located<T>>,
+    name_of: impl Fn(&T) -> &str,
+) -> Result<Located<T>, Vec<Diagnostic>> {
     let names: Vec<String> = all.iter().map(|one| name_of(&one.value).to_owned()).collect();
     let wrong = |message: String| Err(vec![Diagnostic::of_file(file, message)]);
     match wanted {
@@ -265,9 +308,6 @@ fn one_of<T>(
             None => wrong(format!("no {} '{}' in this file{}", kind.name(), short(wanted), did_you_mean(wanted, names.iter().map(String::as_str)))),
         },
         None if all.len() > 1 => wrong(format!("has {} documents of kind {}; name one: {file}#{}", all.len(), kind.name(), names[0])),
-        None => match all.pop() {
-            Some(one) => Ok(one),
-            None => wrong(format!("has no document of kind {}", kind.name())),
-        },
+        None => all.pop().ok_or_else(|| vec![none_of(file, kind)]),
     }
 }

@@ -515,11 +515,11 @@ pub struct DrillScheduleSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub announce: Vec<DurationText>,
-    /// Finished runs kept that passed.
+    /// Finished runs kept that passed. Default 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1000))]
     pub successful_runs_history_limit: Option<u32>,
-    /// Finished runs kept that did not.
+    /// Finished runs kept that did not. Default 10. One that left something in place is always kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 1000))]
     pub failed_runs_history_limit: Option<u32>,

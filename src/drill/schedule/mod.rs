@@ -1,10 +1,16 @@
-//! When a schedule's runs start: pure, `now` is an argument.
+//! When a schedule's runs start, and what follows from it: pure, `now` is an argument.
 
-use chrono::{DateTime, Offset, TimeZone, Timelike};
-use chrono_tz::Tz;
+pub mod announce;
+pub mod calendar;
+pub mod decide;
+pub mod rule;
+#[cfg(test)]
+mod simulation;
+pub mod state;
 
+use self::calendar::{Calendar, Coming, coming};
+use self::rule::Rule;
 use super::spec::DrillScheduleSpec;
-use super::{cron, freeze, zone};
 use crate::clock::Timestamp;
 
 /// The next `count` instants after `now` at which the schedule fires, in order.
@@ -12,47 +18,25 @@ use crate::clock::Timestamp;
 /// A local time that daylight saving skips runs once, at the next valid instant; a repeated one runs once, the first time. Instants inside a
 /// blackout are left out. A suspended schedule has none. Fewer than `count` when the calendar ends. The error says which field is wrong.
 pub fn next_instants(schedule: &DrillScheduleSpec, now: Timestamp, count: usize) -> Result<Vec<Timestamp>, String> {
-    let zone = zone::parse(&schedule.time_zone)?;
-    let cron = cron::parse(&schedule.cron).map_err(|mistakes| mistakes.into_iter().map(|mistake| mistake.message).collect::<Vec<_>>().join("; "))?;
-    let mut instants: Vec<Timestamp> = Vec::new();
+    let rule = Rule::of(schedule)?;
     if schedule.suspend {
-        return Ok(instants);
+        return Ok(Vec::new());
     }
-    let mut cursor = zone.from_utc_datetime(&now.utc().naive_utc());
-    while instants.len() < count {
-        let Ok(next) = cron.find_next_occurrence(&cursor, false) else { break };
-        if next <= cursor {
-            break;
-        }
-        cursor = next;
-        if repeated(&next, zone) {
-            continue;
-        }
-        let at = Timestamp::from(next.with_timezone(&chrono::Utc));
-        match freeze::active_in(&schedule.blackouts, Some(&schedule.time_zone), at) {
-            None => instants.push(at),
-            // The first instant after the blackout may itself fire.
-            Some(frozen) => match frozen.until {
-                Some(until) => cursor = cursor.max(zone.from_utc_datetime(&(until.utc().naive_utc() - chrono::Duration::seconds(1)))),
-                None => return Err(frozen.reason),
-            },
+    let mut instants = Vec::new();
+    for one in coming(&rule, &Calendar::new(schedule, &[]), now, count) {
+        match one {
+            Coming::Start(at) => instants.push(at),
+            Coming::LeftOut { closed, last: None, .. } => return Err(closed.reason),
+            Coming::LeftOut { .. } => {}
         }
     }
     Ok(instants)
 }
 
-/// Whether the local time of an instant has come before: clocks went back.
-fn repeated(at: &DateTime<Tz>, zone: Tz) -> bool {
-    let local = at.naive_local().with_nanosecond(0).unwrap_or_else(|| at.naive_local());
-    match zone.from_local_datetime(&local) {
-        chrono::LocalResult::Ambiguous(first, _) => first.offset().fix() != at.offset().fix(),
-        chrono::LocalResult::Single(_) | chrono::LocalResult::None => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use chrono::DateTime;
 
     fn schedule(cron: &str, zone: &str) -> DrillScheduleSpec {
         let json = serde_json::json!({"drill": "d", "environment": "e", "cron": cron, "timeZone": zone});
