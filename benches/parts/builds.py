@@ -14,11 +14,12 @@ def firedrill(given: Path | None) -> Path:
     return build(["--bin", "firedrill"]) / "firedrill"
 
 
-def both(given: Path | None) -> tuple[Path, Path]:
+def both(given: Path | None, aws: bool = False) -> tuple[Path, Path]:
     """The release binary and the bench tool, which a build of its own makes beside a given binary."""
     if given:
-        # The tool needs no AWS SDK, and building those takes ten minutes.
-        return given.resolve(), build(["--bin", "firedrill-bench", "--features", "bench", "--no-default-features"]) / "firedrill-bench"
+        # Building the AWS SDKs takes ten minutes: only for what calls AWS.
+        features = ["--features", "bench", *([] if aws else ["--no-default-features"])]
+        return given.resolve(), build(["--bin", "firedrill-bench", *features]) / "firedrill-bench"
     place = build(["--bins", "--features", "bench"])
     return place / "firedrill", place / "firedrill-bench"
 

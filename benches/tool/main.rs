@@ -3,6 +3,8 @@
 //! It is a binary behind a feature and not a cargo bench or example: those would build every dependency of the tests in release mode.
 
 mod cordon;
+#[cfg(feature = "aws")]
+mod isolate;
 mod load;
 mod origin;
 mod samples;
@@ -74,6 +76,19 @@ enum Tool {
         #[arg(long)]
         undo: bool,
     },
+    /// Isolate every subnet of a region and restore it with a plain EC2 client
+    #[cfg(feature = "aws")]
+    Isolate {
+        /// The emulator
+        #[arg(long)]
+        endpoint: String,
+        /// Region
+        #[arg(long)]
+        region: String,
+        /// Calls in flight; 1 is one after the other
+        #[arg(long)]
+        at_once: usize,
+    },
     /// A finished run with this many samples, in a new state directory
     Journal {
         /// State directory; the folder above it must exist
@@ -112,6 +127,8 @@ fn main() -> ExitCode {
             Tool::Download { through, bytes } => load::download(&through, bytes).await,
             Tool::Idle { through, connections } => load::idle(&through, connections).await,
             Tool::Cordon { kubeconfig, at_once, undo } => cordon::all(kubeconfig, at_once, !undo).await,
+            #[cfg(feature = "aws")]
+            Tool::Isolate { endpoint, region, at_once } => isolate::and_restored(endpoint, region, at_once).await,
             Tool::Journal { dir, samples, objectives } => samples::fill(&dir, samples, objectives).await,
         }
     });

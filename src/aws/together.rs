@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -12,6 +13,11 @@ use super::error::CallError;
 
 /// Most questions of one reading: what the describe calls of EC2 take as values of one filter.
 const MOST: usize = 200;
+/// A reading begins when no more questions have come for this long: the first one, for those that are asked in one go, and one that follows another, for
+/// those that come as what they are about gets done.
+const QUIET: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
+/// But questions wait no longer than this for others.
+const LONGEST: Duration = Duration::from_millis(500);
 
 type Answer<V> = Result<Option<V>, CallError>;
 type Question<V> = (String, oneshot::Sender<Answer<V>>);
@@ -63,9 +69,10 @@ impl<V: Clone + Send + Sync + 'static> Together<V> {
         F: Fn(Vec<String>) -> R,
         R: Future<Output = Result<HashMap<String, V>, CallError>>,
     {
-        // Those that come together are there by then.
-        tokio::task::yield_now().await;
+        let mut quiet = QUIET.0;
         loop {
+            self.until_quiet(quiet).await;
+            quiet = QUIET.1;
             let asked = {
                 let mut state = self.lock();
                 let count = state.waiting.len().min(MOST);
@@ -86,7 +93,73 @@ impl<V: Clone + Send + Sync + 'static> Together<V> {
         }
     }
 
+    /// Waits while questions keep coming.
+    async fn until_quiet(&self, quiet: Duration) {
+        let until = tokio::time::Instant::now() + LONGEST;
+        let mut count = self.lock().waiting.len();
+        while count > 0 && count < MOST && tokio::time::Instant::now() < until {
+            tokio::time::sleep(quiet).await;
+            let before = std::mem::replace(&mut count, self.lock().waiting.len());
+            if before == count {
+                return;
+            }
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State<V>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures::future::join_all;
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const READING: Duration = Duration::from_millis(50);
+
+    /// Asks so many things, one every so often; the number of readings that it took. Each answer says when its reading began.
+    async fn readings(questions: u32, every: Duration) -> usize {
+        let (together, readings) = (&Together::<Instant>::default(), &Arc::new(AtomicUsize::new(0)));
+        join_all((0..questions).map(|number| async move {
+            sleep(every * number).await;
+            let (asked, counted) = (Instant::now(), readings.clone());
+            let read = move |names: Vec<String>| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    let began = Instant::now();
+                    sleep(READING).await;
+                    Ok(names.into_iter().map(|name| (name, began)).collect())
+                }
+            };
+            let began = together.ask(&number.to_string(), read).await.unwrap().unwrap();
+            assert!(began >= asked, "question {number} is younger than its answer");
+            assert!(Instant::now() - asked <= LONGEST + READING * 3, "question {number} waited too long");
+        }))
+        .await;
+        readings.load(Ordering::SeqCst)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_in_one_go_takes_as_few_readings_as_there_can_be() {
+        assert_eq!(readings(500, Duration::ZERO).await, 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn questions_that_keep_coming_wait_for_each_other() {
+        // For two seconds; each reading after the last one would be forty.
+        let count = readings(400, Duration::from_millis(5)).await;
+        assert!((2..=6).contains(&count), "{count} readings");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_alone_waits_for_nobody() {
+        let began = Instant::now();
+        assert_eq!(readings(1, Duration::ZERO).await, 1);
+        assert!(began.elapsed() < READING + Duration::from_millis(5), "{:?}", began.elapsed());
     }
 }

@@ -1,8 +1,11 @@
 //! `subnetIsolate` under the contract.
 
+use firedrill::event::Phase;
+use firedrill::fault::{KindError, KindSource, Observed, Record};
 use serde_json::{Value, json};
 
 use super::contract::{Made, Many, Subject};
+use super::ground::{Ground, run_id};
 use super::testbed::{Aws, AwsOptions};
 
 /// Two subnets of one zone, which have two network ACLs between them.
@@ -99,4 +102,55 @@ impl Subject for Isolate {
         // Every replacement makes a new association.
         difference.contains(" associations subnet-")
     }
+}
+
+/// Three subnets that share a network ACL: the first that is cut off has the clone made, the others find it.
+fn sharing() -> Value {
+    json!({"fault": {"subnetIsolate": {"account": "main", "subnets": {"tags": {"tier": "private"}}}}})
+}
+
+/// Name of the network ACL that a target has; before that somebody gives it the ACLs of these names, one after the other.
+fn acl(aws: &Aws, record: &Record, give: &[&str]) -> String {
+    let name = aws.boto3(
+        "ec2 = client('ec2')\n\
+         def named(acl):\n\
+         \x20   return next((tag['Value'] for tag in acl['Tags'] if tag['Key'] == 'Name'), None)\n\
+         def held():\n\
+         \x20   return next((acl, one) for acl in ec2.describe_network_acls()['NetworkAcls'] for one in acl['Associations'] if one['SubnetId'] == args['subnet'])\n\
+         for name in args['give']:\n\
+         \x20   to = next(acl['NetworkAclId'] for acl in ec2.describe_network_acls()['NetworkAcls'] if named(acl) == name)\n\
+         \x20   ec2.replace_network_acl_association(AssociationId=held()[1]['NetworkAclAssociationId'], NetworkAclId=to)\n\
+         result = named(held()[0])",
+        &json!({"subnet": record.target.id.strip_prefix("subnet/").unwrap(), "give": give}),
+    );
+    name.as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subnet_that_somebody_moves_while_others_are_cut_off_or_restored_is_left_alone() {
+    let aws = Aws::start(AwsOptions::SMALL);
+    let (ground, step) = (Ground::new(&aws), sharing());
+    let records: Vec<Record> = ground.records(&run_id(), &step).await.unwrap();
+    let [first, moved, returned] = records.as_slice() else { panic!("{records:?}") };
+    let kind = ground.kind(&step);
+    kind.inject(first).await.unwrap();
+    // The plan has read associations that there are no more: one subnet has another ACL now, one has its own again.
+    assert_eq!(acl(&aws, moved, &["data"]), "data");
+    assert_eq!(acl(&aws, returned, &["data", "private"]), "private");
+    let refused = kind.inject(moved).await;
+    assert!(matches!(&refused, Err(KindError::Conflict(why)) if why.contains("by now")), "{refused:?}");
+    kind.inject(returned).await.unwrap();
+    assert_eq!([first, moved, returned].map(|record| acl(&aws, record, &[])), ["firedrill example", "data", "firedrill example"]);
+
+    // The same between the undo's look and its change.
+    let undoing = ground.kinds.for_record(returned).unwrap();
+    assert_eq!(undoing.observe(returned).await, Observed::Ours { marked: true });
+    assert_eq!(acl(&aws, returned, &["data"]), "data");
+    undoing.revert(returned).await.unwrap();
+    assert_eq!(acl(&aws, returned, &[]), "data");
+    let injected: Vec<Record> = records.iter().map(|record| Record { phase: Phase::Injected, ..record.clone() }).collect();
+    let ended: Vec<Phase> = ground.undo(&injected).await.into_iter().map(|(phase, _)| phase).collect();
+    assert_eq!(ended, [Phase::Reverted, Phase::Drifted, Phase::Drifted]);
+    assert_eq!([first, moved, returned].map(|record| acl(&aws, record, &[])), ["private", "data", "data"]);
+    assert!(!aws.dump().0.to_string().contains(&first.run), "the clone is left");
 }

@@ -3,10 +3,12 @@
 //! Its name is unique to run, step and original, and its tags carry what undoes it. Without its four deny entries it works like the original: that is what
 //! the dead-man's schedules make of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex as Held, MutexGuard, PoisonError};
 
 use aws_sdk_ec2::types::builders::NetworkAclEntryBuilder;
 use aws_sdk_ec2::types::{NetworkAclEntry, ResourceType, RuleAction, Tag, TagSpecification};
+use futures::StreamExt;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
@@ -14,6 +16,7 @@ use tokio::sync::Mutex;
 use super::network::{self, Acl};
 use super::place::Place;
 use super::{dead_man, mark};
+use crate::aws::error::CallError;
 use crate::fault::{KindError, Record, TargetId};
 
 /// Tag that says which clone it is.
@@ -32,9 +35,44 @@ pub const SCHEDULES: usize = DENIES.len() * 2;
 /// Rules of one direction that an ACL may have by default (Amazon VPC quotas: "Rules per network ACL").
 pub const RULES: usize = 20;
 
-/// Clones that this process has made or deleted, by name: for each its id, or none when it is deleted.
+/// Most entries that are made at once.
+const AT_ONCE: usize = 8;
+
+/// What this process knows of the clones of one place, by name.
 #[derive(Debug, Default)]
-pub struct Made(Mutex<HashMap<String, Option<String>>>);
+struct Clones(Held<HashMap<String, Arc<One>>>);
+
+/// What this process knows of one clone.
+#[derive(Debug, Default)]
+struct One {
+    /// Held by whoever makes or deletes it.
+    state: Mutex<State>,
+    /// Targets that were seen on it and not tidied since. The clone is theirs to delete: each of them comes back to it when it is closed.
+    on: Held<HashSet<TargetId>>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// It was neither made nor deleted here.
+    #[default]
+    Unknown,
+    /// Made, with all of its entries.
+    Made {
+        id: String,
+    },
+    Deleted,
+}
+
+impl One {
+    fn of(place: &Place, name: &str) -> Arc<Self> {
+        let all = place.account.shared::<Clones>(&place.name());
+        all.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
+    }
+
+    fn on(&self) -> MutexGuard<'_, HashSet<TargetId>> {
+        self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// A clone's name: `firedrill-<run>-<step>-<original>`.
 pub fn name(run: &str, step: &str, original: &str) -> String {
@@ -57,14 +95,32 @@ pub async fn find(place: &Place, name: &str) -> Result<Option<Acl>, KindError> {
     Ok(found.pop())
 }
 
+/// The id of a record's clone when this process has made it.
+pub async fn made(place: &Place, record: &Record) -> Option<String> {
+    let one = One::of(place, of(record).ok()?);
+    match &*one.state.lock().await {
+        State::Made { id } => Some(id.clone()),
+        State::Unknown | State::Deleted => None,
+    }
+}
+
+/// Remembers that a target is on its clone.
+pub fn seen_on(place: &Place, record: &Record) {
+    if let Ok(name) = of(record) {
+        One::of(place, name).on().insert(record.target.clone());
+    }
+}
+
 /// Writes: makes the clone of a record's ACL with its deny entries, and arms the dead-man. The id of one that is there already.
 pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<String, KindError> {
     let name = of(record)?;
-    let shared = place.account.shared::<Made>(&place.name());
+    let one = One::of(place, name);
     // One at a time: all subnets of a step wait for the same clone.
-    let mut made = shared.0.lock().await;
-    if let Some(known) = made.get(name) {
-        return known.clone().ok_or_else(|| KindError::Conflict(format!("network ACL {name} was deleted by the undo")));
+    let mut state = one.state.lock().await;
+    match &*state {
+        State::Made { id } => return Ok(id.clone()),
+        State::Deleted => return Err(KindError::Conflict(format!("network ACL {name} was deleted by the undo"))),
+        State::Unknown => {}
     }
     let (account, ec2) = (&place.account, place.clients().await?.ec2);
     let id = match find(place, name).await? {
@@ -81,7 +137,8 @@ pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<Stri
             id
         }
     };
-    for entry in denies().into_iter().chain(original.entries.iter().cloned()) {
+    // At once: nothing has the clone yet.
+    let entries = denies().into_iter().chain(original.entries.iter().cloned()).map(|entry| {
         let create = ec2
             .create_network_acl_entry()
             .network_acl_id(&id)
@@ -93,31 +150,45 @@ pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<Stri
             .set_ipv6_cidr_block(entry.ipv6_cidr_block)
             .set_icmp_type_code(entry.icmp_type_code)
             .set_port_range(entry.port_range);
-        match account.write("ec2:CreateNetworkAclEntry", create.send()).await {
-            Err(error) if error.code() == Some("NetworkAclEntryAlreadyExists") => {}
-            done => done.map(|_| ())?,
+        async move {
+            match account.write("ec2:CreateNetworkAclEntry", create.send()).await {
+                Err(error) if error.code() == Some("NetworkAclEntryAlreadyExists") => Ok(()),
+                done => done.map(|_| ()),
+            }
         }
-    }
+    });
+    // Every call is awaited to its end, whatever the others answer.
+    let added: Vec<Result<(), CallError>> = futures::stream::iter(entries).buffer_unordered(AT_ONCE).collect().await;
+    added.into_iter().collect::<Result<(), _>>()?;
     let calls = denies().into_iter().map(|entry| dead_man::Call {
         api: "ec2:deleteNetworkAclEntry",
         input: json!({"NetworkAclId": id, "RuleNumber": entry.rule_number, "Egress": entry.egress}),
     });
     dead_man::arm(place, record, calls.collect()).await?;
-    made.insert(name.to_owned(), Some(id.clone()));
+    *state = State::Made { id: id.clone() };
     Ok(id)
 }
 
 /// Writes: deletes the clone of a record and its schedules, once no subnet has it any more. That it is gone is success.
 pub async fn drop_unused(place: &Place, record: &Record) -> Result<(), KindError> {
     let name = of(record)?;
+    let one = One::of(place, name);
+    let left = {
+        let mut on = one.on();
+        on.remove(&record.target);
+        on.len()
+    };
+    // The last of those that were seen on it reads it afresh and deletes it. A clone without subnets, which sweep found, is its own last one.
+    if left > 0 && !record.target.id.starts_with(SORT) {
+        return Ok(());
+    }
     // Asked before the lock is taken: all subnets of a step ask together, and one of them deletes.
     let found = find(place, name).await?;
     if found.as_ref().is_some_and(|acl| !acl.subnets.is_empty()) {
         return Ok(());
     }
-    let shared = place.account.shared::<Made>(&place.name());
-    let mut made = shared.0.lock().await;
-    if made.get(name) == Some(&None) && found.is_none() {
+    let mut state = one.state.lock().await;
+    if matches!(*state, State::Deleted) && found.is_none() {
         return Ok(());
     }
     dead_man::disarm(place, record).await?;
@@ -128,7 +199,7 @@ pub async fn drop_unused(place: &Place, record: &Record) -> Result<(), KindError
             done => done.map(|_| ())?,
         }
     }
-    made.insert(name.to_owned(), None);
+    *state = State::Deleted;
     Ok(())
 }
 

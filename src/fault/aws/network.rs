@@ -1,6 +1,7 @@
 //! Subnets and network ACLs as they are read: which subnets a step names, which ACL each has, and whose network interfaces are in them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_ec2::types::{Filter, NetworkAcl, NetworkAclEntry, NetworkInterface, RuleAction};
 
@@ -31,7 +32,7 @@ pub struct Association {
     /// `aclassoc-…`: the token of the next change.
     pub id: String,
     /// The ACL.
-    pub acl: Acl,
+    pub acl: Arc<Acl>,
 }
 
 /// What is known of a network ACL.
@@ -66,6 +67,8 @@ impl Acl {
 pub struct Readings {
     by_subnet: Together<Association>,
     by_tag: Together<Vec<Acl>>,
+    /// What was read last of each subnet, until it is changed.
+    last: Mutex<HashMap<String, Association>>,
 }
 
 /// Reads: the subnets that a selector names, in order of their ids.
@@ -96,14 +99,27 @@ pub async fn association(place: &Place, subnet: &str) -> Result<Option<Associati
     let read = move |subnets: Vec<String>| {
         let place = own.clone();
         async move {
-            let acls = acls(&place, vec![filter("association.subnet-id", subnets)]).await?;
-            let each = acls
-                .iter()
-                .flat_map(|acl| acl.subnets.iter().map(move |(subnet, id)| (subnet.clone(), Association { id: id.clone(), acl: acl.clone() })));
-            Ok(each.collect::<HashMap<_, _>>())
+            let mut each = HashMap::new();
+            for acl in acls(&place, vec![filter("association.subnet-id", subnets)]).await?.into_iter().map(Arc::new) {
+                each.extend(acl.subnets.iter().map(|(subnet, id)| (subnet.clone(), Association { id: id.clone(), acl: acl.clone() })));
+            }
+            Ok(each)
         }
     };
-    place.account.shared::<Readings>(&place.name()).by_subnet.ask(subnet, read).await
+    let readings = place.account.shared::<Readings>(&place.name());
+    let found = readings.by_subnet.ask(subnet, read).await?;
+    let mut last = readings.last.lock().unwrap_or_else(PoisonError::into_inner);
+    match &found {
+        Some(found) => last.insert(subnet.to_owned(), found.clone()),
+        None => last.remove(subnet),
+    };
+    Ok(found)
+}
+
+/// What the last reading said of a subnet, once. Good for a change only: every replacement gives a subnet a new association, so that one whose id is still
+/// taken is one whose ACL is still the same.
+pub fn last_seen(place: &Place, subnet: &str) -> Option<Association> {
+    place.account.shared::<Readings>(&place.name()).last.lock().unwrap_or_else(PoisonError::into_inner).remove(subnet)
 }
 
 /// Reads: the ACLs that have a tag with this value, together with others that are asked for now.

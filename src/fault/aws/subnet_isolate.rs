@@ -10,11 +10,12 @@ use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::instances::filter;
-use super::network::{self, Acl};
+use super::network::{self, Acl, Association};
 use super::params::{ManagedInterface, SubnetIsolate};
 use super::place::{self, Place, own_addresses, protecting};
 use super::{clone, dead_man, mark};
 use crate::aws::access::{self, Statement};
+use crate::aws::error::CallError;
 use crate::clock::Timestamp;
 use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
@@ -132,7 +133,8 @@ impl Isolate {
         let Some(found) = network::association(&self.place, id(&record.target)?).await? else { return Ok(Observed::Absent) };
         Ok(if Some(found.acl.id.as_str()) == record.prior["networkAcl"].as_str() {
             Observed::Prior
-        } else if found.acl.tags.get(clone::CLONE).map(String::as_str) == record.ours["clone"].as_str() {
+        } else if is_ours(&found, record) {
+            clone::seen_on(&self.place, record);
             // The clone's name is unique to run, step and original: a mark of its own.
             Observed::Ours { marked: true }
         } else {
@@ -140,9 +142,29 @@ impl Isolate {
         })
     }
 
-    async fn replace(&self, association: &str, acl: &str) -> Result<(), crate::aws::error::CallError> {
-        let replace = self.place.clients().await?.ec2.replace_network_acl_association().association_id(association).network_acl_id(acl);
-        self.place.account.write("ec2:ReplaceNetworkAclAssociation", replace.send()).await.map(|_| ())
+    /// Writes: gives a subnet another ACL, if it still has the one that was read. False: its ACL was changed since, and nothing else was.
+    async fn replace(&self, read: &Association, acl: &str) -> Result<bool, CallError> {
+        let replace = self.place.clients().await?.ec2.replace_network_acl_association().association_id(&read.id).network_acl_id(acl);
+        match self.place.account.write("ec2:ReplaceNetworkAclAssociation", replace.send()).await {
+            Err(error) if error.code() == Some("InvalidAssociationID.NotFound") => Ok(false),
+            done => done.map(|_| true),
+        }
+    }
+
+    /// Writes: gives a subnet that has the clone its own ACL back. False as of [`Self::replace`].
+    async fn put_back(&self, record: &Record, read: &Association) -> Result<bool, KindError> {
+        let original = record.prior["networkAcl"].as_str().unwrap_or_default();
+        match self.replace(read, original).await {
+            // Nothing can be put back; what is left lets the traffic through again.
+            Err(error) if error.code() == Some("InvalidNetworkAclID.NotFound") => {
+                clone::open(&self.place, &read.acl).await?;
+                Err(KindError::Failed(format!(
+                    "its network ACL {original} was deleted; {} has its place and the same rules, without ours: associate the subnet with what you want",
+                    read.acl.id
+                )))
+            }
+            done => Ok(done?),
+        }
     }
 }
 
@@ -221,7 +243,7 @@ impl Kind for Isolate {
                 examined.refusals.push(format!("subnet {}: tag '{tag}' protects it", subnet.id));
             }
         }
-        let mut originals: BTreeMap<String, Acl> = BTreeMap::new();
+        let mut originals: BTreeMap<String, Arc<Acl>> = BTreeMap::new();
         for found in try_join_all(touched.iter().map(|subnet| network::association(&self.place, subnet))).await?.into_iter().flatten() {
             originals.insert(found.acl.id.clone(), found.acl);
         }
@@ -302,17 +324,23 @@ impl Kind for Isolate {
 
     async fn inject(&self, record: &Record) -> Result<(), KindError> {
         let id = id(&record.target)?;
+        let prior = record.prior["networkAcl"].as_str();
+        // With the clone made, what the plan read is enough to change what is still so.
+        if let Some(clone) = clone::made(&self.place, record).await
+            && let Some(read) = network::last_seen(&self.place, id).filter(|read| prior == Some(read.acl.id.as_str()))
+            && self.replace(&read, &clone).await?
+        {
+            return Ok(());
+        }
         let found = network::association(&self.place, id).await?.ok_or_else(|| KindError::Conflict(format!("subnet {id} is gone")))?;
-        if record.prior["networkAcl"].as_str() != Some(&found.acl.id) {
+        if prior != Some(found.acl.id.as_str()) {
             return Err(KindError::Conflict(format!("subnet {id} has network ACL {} by now", found.acl.id)));
         }
         let clone = clone::make(&self.place, record, &found.acl).await?;
-        match self.replace(&found.id, &clone).await {
-            Err(error) if error.code() == Some("InvalidAssociationID.NotFound") => {
-                Err(KindError::Conflict(format!("someone changed the network ACL of subnet {id} meanwhile: {error}")))
-            }
-            done => Ok(done?),
+        if self.replace(&found, &clone).await? {
+            return Ok(());
         }
+        Err(KindError::Conflict(format!("someone changed the network ACL of subnet {id} meanwhile")))
     }
 
     async fn observe(&self, record: &Record) -> Observed {
@@ -323,22 +351,18 @@ impl Kind for Isolate {
         if record.target.id.starts_with(clone::SORT) {
             return clone::drop_unused(&self.place, record).await;
         }
-        let Some(found) = network::association(&self.place, id(&record.target)?).await? else { return Ok(()) };
-        if found.acl.tags.get(clone::CLONE).map(String::as_str) != record.ours["clone"].as_str() {
+        let id = id(&record.target)?;
+        // What it was seen with is enough to change what is still so.
+        if let Some(read) = network::last_seen(&self.place, id).filter(|read| is_ours(read, record))
+            && self.put_back(record, &read).await?
+        {
             return Ok(());
         }
-        let original = record.prior["networkAcl"].as_str().unwrap_or_default();
-        match self.replace(&found.id, original).await {
-            // Nothing can be put back; what is left lets the traffic through again.
-            Err(error) if error.code() == Some("InvalidNetworkAclID.NotFound") => {
-                clone::open(&self.place, &found.acl).await?;
-                Err(KindError::Failed(format!(
-                    "its network ACL {original} was deleted; {} has its place and the same rules, without ours: associate the subnet with what you want",
-                    found.acl.id
-                )))
-            }
-            done => Ok(done?),
+        let Some(found) = network::association(&self.place, id).await?.filter(|found| is_ours(found, record)) else { return Ok(()) };
+        if self.put_back(record, &found).await? {
+            return Ok(());
         }
+        Err(KindError::Conflict(format!("someone changed the network ACL of subnet {id} meanwhile")))
     }
 
     async fn tidy(&self, record: &Record) -> Result<(), KindError> {
@@ -348,9 +372,7 @@ impl Kind for Isolate {
     async fn bite(&self, record: &Record) -> Bite {
         let looked = async { Ok::<_, KindError>(network::association(&self.place, id(&record.target)?).await?) };
         match looked.await {
-            Ok(Some(found)) if found.acl.tags.get(clone::CLONE).map(String::as_str) != record.ours["clone"].as_str() => {
-                Bite::Unproven { why: format!("the subnet has network ACL {}", found.acl.id) }
-            }
+            Ok(Some(found)) if !is_ours(&found, record) => Bite::Unproven { why: format!("the subnet has network ACL {}", found.acl.id) },
             Ok(Some(found)) if clone::denies_all(&found.acl) => Bite::Verified,
             Ok(Some(found)) => Bite::Unproven { why: format!("network ACL {} does not deny everything", found.acl.id) },
             Ok(None) => Bite::Unproven { why: "the subnet is gone".to_owned() },
@@ -385,6 +407,12 @@ impl Kind for Isolate {
             ],
         }
     }
+}
+
+/// Whether what a subnet has is the record's clone.
+fn is_ours(found: &Association, record: &Record) -> bool {
+    let clone = record.ours["clone"].as_str();
+    clone.is_some() && found.acl.tags.get(clone::CLONE).map(String::as_str) == clone
 }
 
 fn id(target: &TargetId) -> Result<&str, KindError> {

@@ -1,0 +1,175 @@
+"""500 subnets isolated and restored on the AWS emulator at 50 ms an answer, beside the same changes by a plain EC2 client, 32 at once and one by one.
+
+What is compared is a drill's step from its start until the last subnet is cut off, and its undo until the last subnet is read back as it was. The plain
+client makes the same changes: a clone of each network ACL with its entries, one replacement for each subnet; then one back for each, and the clones deleted.
+It reads what a careful script must: all network ACLs before the first change (their associations are what is replaced), and all again at the end, to see
+that everything is back. It remembers nothing, marks nothing, and does not look at an ACL between that. Verifying that the fault bites lies between the two
+times and is printed apart. Calls are counted in the emulator's log; a drill's are those of the two times. Each round does all three, one after the other.
+"""
+
+import collections
+import contextlib
+import datetime
+import json
+import os
+import re
+import statistics
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import CACHE, ROOT, Limits, builds
+
+SUBNETS = 500
+REGION = "us-east-1"
+DELAY_MS = 50
+# What a step and an undo have in flight.
+AT_ONCE = 32
+LIMIT = 1.2
+LIMIT_SEQUENTIAL = 5
+
+
+def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
+    binary, tool = builds.both(given, aws=True)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    # In the cache: a journal refuses a place in memory, which the system's temporary directory may be.
+    with tempfile.TemporaryDirectory(prefix="aws-", dir=CACHE) as name, testbed(Path(name) / "bed") as bed:
+        folder, log = Path(name), Log(bed)
+        against_raw, against_sequential = [], []
+        for number in range((runs or 3) + 1):
+            raw, raw_calls = plain(tool, bed, log, AT_ONCE)
+            guarded, guarded_calls = rehearse(binary, folder / f"round-{number}", bed, log)
+            if not number:
+                continue  # The first is for caches and connections.
+            sequential, sequential_calls = plain(tool, bed, log, 1)
+            ours = guarded["isolate"] + guarded["restore"]
+            against_raw.append(ours / sum(raw))
+            against_sequential.append(sum(sequential) / ours)
+            print(f"round {number}: {SUBNETS} subnets to isolate and to restore: raw calls {raw[0]:.1f} + {raw[1]:.1f} s; firedrill {guarded['isolate']:.1f} + {guarded['restore']:.1f} s, "
+                  f"{guarded['verify']:.1f} s to verify in between, {guarded['plan']:.1f} s to plan; one by one {sequential[0]:.1f} + {sequential[1]:.1f} s", flush=True)
+            for who, calls in (("raw calls", raw_calls), ("firedrill", guarded_calls), ("one by one", sequential_calls)):
+                print(f"  {who + ':':<12}{told(calls)}", flush=True)
+    ratio, faster = statistics.median(against_raw), statistics.median(against_sequential)
+    print()
+    limits.hold(f"{SUBNETS} subnets isolated and restored, against raw calls {AT_ONCE} at once", ratio <= LIMIT, f"{ratio:.2f}, limit {LIMIT:.2f}")
+    limits.hold("and how many times faster than one call after the other", faster >= LIMIT_SEQUENTIAL, f"{faster:.1f}, limit {LIMIT_SEQUENTIAL}")
+
+
+@contextlib.contextmanager
+def testbed(directory: Path) -> Iterator[dict]:
+    """The emulator, whose every answer takes its time from when the world is laid out."""
+    command = [str(ROOT / "scripts" / "testbed"), "aws", "run", "--directory", str(directory), "--subnets", str(SUBNETS), "--instances", "0"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit("scripts/bench: error: the AWS emulator did not start")
+            bed = json.loads(line)
+            ask(bed, "script", {"everyAnswer": {"delay": DELAY_MS}})
+            yield bed
+        finally:
+            process.stdin.close()
+
+
+def ask(bed: dict, what: str, told: dict | None = None):
+    """The emulator's own answers."""
+    body = None if told is None else json.dumps(told).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(urllib.request.Request(f"{bed['control']}/{what}", data=body), timeout=60) as answer:
+        return json.load(answer)
+
+
+class Log:
+    """The emulator's call log, read on from where it was read last."""
+
+    def __init__(self, bed: dict) -> None:
+        self.bed, self.last = bed, 0
+        self.more()
+
+    def more(self) -> list[dict]:
+        """Calls that came since then."""
+        calls = ask(self.bed, f"calls?since={self.last}")
+        self.last = calls[-1]["n"] if calls else self.last
+        return calls
+
+
+def counted(calls: list[dict]) -> collections.Counter:
+    """How many of each action, and of each refusal."""
+    return collections.Counter(call["action"] if call["status"] == 200 else f"{call['action']} ({call['code']})" for call in calls)
+
+
+def told(calls: collections.Counter) -> str:
+    reads = sum(count for action, count in calls.items() if action.startswith("Describe"))
+    return f"{calls.total()} calls, {reads} of them reads ({', '.join(f'{count} {action}' for action, count in calls.most_common())})"
+
+
+def environment(bed: dict) -> dict:
+    """Nobody's profile, proxy or credentials but the emulator's."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("AWS_") and not name.lower().endswith("_proxy")}
+    nothing = str(Path(bed["directory"]) / "no-profile")
+    return {**clean, "AWS_ACCESS_KEY_ID": bed["accessKeyId"], "AWS_SECRET_ACCESS_KEY": bed["secretAccessKey"], "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": nothing, "AWS_SHARED_CREDENTIALS_FILE": nothing}
+
+
+def plain(tool: Path, bed: dict, log: Log, at_once: int) -> tuple[tuple[float, float], collections.Counter]:
+    """Seconds to isolate and to restore, and the calls of both."""
+    log.more()
+    command = [str(tool), "isolate", "--endpoint", bed["endpoint"], "--region", REGION, "--at-once", str(at_once)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(bed))
+    if done.returncode:
+        raise SystemExit(f"scripts/bench: error: exit {done.returncode} of {' '.join(command)}\n{done.stdout}{done.stderr}")
+    said = json.loads(done.stdout)
+    if said["subnets"] != SUBNETS:
+        raise SystemExit(f"scripts/bench: error: {said['subnets']} subnets were isolated, not {SUBNETS}")
+    # It connects with a call that is in neither time.
+    calls = [call for call in log.more() if call["action"] != "DescribeVpcs"]
+    return (said["isolate"], said["restore"]), counted(calls)
+
+
+def drill(folder: Path, bed: dict) -> list[str]:
+    """A drill that isolates every subnet, watched by a probe of the emulator's port."""
+    folder.mkdir()
+    port = int(re.search(r":(\d+)$", bed["endpoint"])[1])
+    document = {
+        "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": "isolate"},
+        "spec": {
+            "summary": "Every subnet is isolated", "owner": "bench", "hypothesis": "It is fast.", "failedRegion": REGION, "survivingRegions": ["us-west-2"],
+            "baseline": "100ms", "hold": "1s", "undoBy": "1h",
+            "objectives": [{"id": "api", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "1s", "stableFor": "1s", "availability": "1%"}],
+            "steps": [{"id": "isolated", "limit": "10m", "fault": {"subnetIsolate": {"account": "main", "subnets": {"tags": {"env": "staging"}}}}}],
+        },
+    }
+    (folder / "drill.yaml").write_text(json.dumps(document))
+    return ["--state-dir", str(folder / "state"), "run", str(folder / "drill.yaml"), "--env", bed["environment"], "--report-dir", str(folder / "out")]
+
+
+def rehearse(binary: Path, folder: Path, bed: dict, log: Log) -> tuple[dict[str, float], collections.Counter]:
+    """Seconds of the parts of a run, and the calls while it isolated and while it restored."""
+    log.more()
+    command = [str(binary), *drill(folder, bed)]
+    began = time.time()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(bed))
+    if done.returncode:
+        raise SystemExit(f"scripts/bench: error: exit {done.returncode}\n{done.stdout}{done.stderr}")
+    at: dict[str, list[float]] = {}
+    for line in (folder / "out" / "events.jsonl").read_text().splitlines():
+        event = json.loads(line)
+        name = event["phase"] if event["type"] == "targetPhase" else event["type"]
+        at.setdefault(name, []).append(when(event["at"]))
+    if len(at["reverted"]) != SUBNETS:
+        raise SystemExit(f"scripts/bench: error: {len(at['reverted'])} subnets were undone, not {SUBNETS}")
+    times = [(at["stepStarted"][0], max(at["injected"])), (at["undoStarted"][0], max(at["reverted"]))]
+    calls = [call for call in log.more() if any(start <= when(call["at"]) <= end for start, end in times)]
+    return {
+        "plan": at["runStarted"][0] - began,
+        "isolate": times[0][1] - times[0][0],
+        "verify": max(at["verified"]) - max(at["injected"]),
+        "restore": times[1][1] - times[1][0],
+    }, counted(calls)
+
+
+def when(text: str) -> float:
+    return datetime.datetime.fromisoformat(text).timestamp()
