@@ -202,19 +202,26 @@ fn choice(met: &Met<'_>, found: &mut Findings<'_>) {
             }
         }
     }
-    let (what, names): (&str, &[&str]) = match met.definition {
-        "EgressBlackhole" => ("egressBlackhole", &["cidrs", "services"]),
-        "GatewayLatency" => ("gatewayLatency", &["delay", "jitter", "bytesPerSecond"]),
-        "StatusPageProbe" => ("statusPage", &["expectBody", "expectJson"]),
-        _ => return,
-    };
+    let Some((what, names)) = at_least_one_of(met.definition) else { return };
     if set(names) == 0 {
         found.error(met.key_at, format!("{what} needs at least one of {}", listed(names).replace(" and ", " or ")));
     }
 }
 
-/// The types of which exactly one field of some is set: what they are called, and the fields.
-fn exactly_one_of(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
+/// The types of which at least one field of some is set: what they are called, and the fields. By the type's name in the schema.
+#[must_use]
+pub fn at_least_one_of(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
+    Some(match definition {
+        "EgressBlackhole" => ("egressBlackhole", &["cidrs", "services"]),
+        "GatewayLatency" => ("gatewayLatency", &["delay", "jitter", "bytesPerSecond"]),
+        "StatusPageProbe" => ("statusPage", &["expectBody", "expectJson"]),
+        _ => return None,
+    })
+}
+
+/// The types of which exactly one field of some is set: what they are called, and the fields. By the type's name in the schema.
+#[must_use]
+pub fn exactly_one_of(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
     Some(match definition {
         "Step" => ("a step", &["fault", "action", "manual", "wait", "check"]),
         "FaultSpec" => ("a fault", FaultSpec::NAMES),
