@@ -30,7 +30,12 @@ pub fn definition(resource: &Resource) -> Result<Json, NotStructural> {
     if resource.referred_to {
         schema["x-kubernetes-validations"] = json!([cel::short_name().to_json()]);
     }
-    let categories: &[&str] = if resource.listed { &["firedrill"] } else { &[] };
+    let mut names = json!({
+        "kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase(), "shortNames": [short],
+    });
+    if resource.listed {
+        names["categories"] = json!(["firedrill"]);
+    }
     let age = json!({"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"});
     let columns: Vec<Json> = resource.columns.iter().map(printed).chain([age]).collect();
     Ok(json!({
@@ -40,14 +45,7 @@ pub fn definition(resource: &Resource) -> Result<Json, NotStructural> {
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
-            "names": {
-                "kind": kind,
-                "listKind": format!("{kind}List"),
-                "plural": plural,
-                "singular": kind.to_lowercase(),
-                "shortNames": [short],
-                "categories": categories,
-            },
+            "names": names,
             "versions": [{
                 "name": VERSION,
                 "served": true,

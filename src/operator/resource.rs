@@ -86,9 +86,7 @@ impl Resource {
         listed: true,
         referred_to: true,
         columns: &[
-            column("Accounts", "string", ".spec.aws[*].name", "AWS accounts."),
-            column("Clusters", "string", ".spec.kubernetes[*].name", "Kubernetes clusters."),
-            column("Gateways", "string", ".spec.gateways[*].name", "Egress gateways."),
+            column("Faults", "string", ".spec.allow.faults", "The kinds of faults that drills may use."),
             column("Approvals", "integer", ".spec.approvals", "How many other people approve a run."),
             VALID,
         ],
@@ -168,9 +166,8 @@ impl Resource {
         referred_to: false,
         columns: &[
             column("Region", "string", ".spec.region", "The region that fails."),
-            column("Services", "string", ".spec.services[*]", "The AWS services that fail."),
+            column("Services", "string", ".spec.services", "The AWS services that fail."),
             column("In Force", "string", r#".status.conditions[?(@.type=="InForce")].status"#, "Whether gateways apply it."),
-            column("Hits", "string", ".status.gateways[*].hits", "Connections and requests that it acted on, gateway by gateway."),
             column("Deadline", "string", ".spec.deadline", "It is gone by then."),
             wide("Run", "string", ".spec.run", "The run."),
             wide("Step", "string", ".spec.step", "Its step."),

@@ -165,7 +165,8 @@ impl Inlining<'_> {
     }
 
     /// One string or a list of strings. A structural schema has one `type`, so this one has none: its bounds say what may stand here, because each of
-    /// them is about one type of JSON. No object and no number is within contradictory bounds, and the two booleans are ruled out by name.
+    /// them is about one type of JSON. No object and no number is within contradictory bounds; the two booleans are ruled out by name, and
+    /// null is as good as nothing: the API server drops it.
     fn text_or_list(&self, mut out: Map<String, Json>, schema: &Map<String, Json>, path: &str, depth: usize) -> Result<Json, NotStructural> {
         out.insert("x-kubernetes-preserve-unknown-fields".to_owned(), json!(true));
         for key in ["minLength", "maxLength", "minItems", "maxItems"] {

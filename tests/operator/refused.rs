@@ -12,30 +12,30 @@ fn with(steps: &Value) -> Value {
 fn exactly_one_kind_is_set_wherever_there_is_a_choice() {
     let cluster = cluster();
     let (cordon, kill) =
-        (json!({"cluster": "east", "nodes": {"labels": {"a": "b"}}}), json!({"cluster": "east", "namespace": "a", "labels": {"a": "b"}}));
+        (json!({"cluster": "east", "nodes": {"labels": {"a": "b"}}}), json!({"cluster": "east", "namespace": "a", "pods": {"labels": {"a": "b"}}}));
     let said = denied(cluster, &with(&json!([{"id": "a", "fault": {"nodeCordon": cordon, "podKill": kill}}])));
     assert!(said.contains("spec.steps[0].fault") && said.contains("a fault is exactly one of nodeCordon, "), "{said}");
-    assert!(said.contains("found: nodeCordon, podKill"), "{said}");
+    assert!(said.contains("found: nodeCordon podKill"), "{said}");
     let said = denied(cluster, &with(&json!([{"id": "a", "fault": {}}])));
-    assert!(said.contains("a fault is exactly one of nodeCordon, "), "{said}");
+    assert!(said.contains("a fault is exactly one of nodeCordon, ") && said.contains("found: none"), "{said}");
 
     let fault = json!({"nodeCordon": cordon});
     let said = denied(cluster, &with(&json!([{"id": "a", "fault": fault, "wait": {"for": "1m"}}])));
     assert!(
-        said.contains("spec.steps[0]") && said.contains("a step is exactly one of fault, action, manual, wait, check; found: fault, wait"),
+        said.contains("spec.steps[0]") && said.contains("a step is exactly one of fault, action, manual, wait, check; found: fault wait"),
         "{said}"
     );
     let said = denied(cluster, &with(&json!([{"id": "a"}])));
     assert!(said.contains("a step is exactly one of"), "{said}");
 
     let scale = json!({"cluster": "west", "namespace": "a", "deployment": "b", "replicas": 3});
-    let shift = json!({"weights": {"us-west-2": 100}});
+    let shift = json!({"edge": "checkout", "to": "us-west-2"});
     let said = denied(cluster, &with(&json!([{"id": "a", "action": {"workloadScale": scale, "edgeShift": shift}}])));
     assert!(said.contains("an action is exactly one of"), "{said}");
 
     let both = json!({"tcp": {"host": "a.example", "port": 80}, "http": {"url": "http://a.example"}});
     let said = denied(cluster, &with(&json!([{"id": "a", "check": {"probe": both, "limit": "1m"}}])));
-    assert!(said.contains("spec.steps[0].check.probe") && said.contains("a probe is exactly one of") && said.contains("found: http, tcp"), "{said}");
+    assert!(said.contains("spec.steps[0].check.probe") && said.contains("a probe is exactly one of") && said.contains("found: http tcp"), "{said}");
 
     let connection = json!({"context": "a", "inCluster": true});
     let clusters = json!([{"name": "east", "uid": "2f0c6f5e-0d0c-4b62-9d0e-6f3c1b7a9e11", "region": "us-east-1", "connection": connection}]);
@@ -44,7 +44,7 @@ fn exactly_one_kind_is_set_wherever_there_is_a_choice() {
 
     let mut rule = rule();
     rule["spec"]["effect"] = json!({"refuse": {}, "blackhole": {}});
-    assert!(denied(cluster, &rule).contains("an effect is exactly one of blackhole, refuse, reset, latency, error; found: blackhole, refuse"));
+    assert!(denied(cluster, &rule).contains("an effect is exactly one of blackhole, refuse, reset, latency, error; found: blackhole refuse"));
 }
 
 fn rule() -> Value {
@@ -61,7 +61,7 @@ fn what_a_drill_lacks_is_said_by_the_api_server() {
     let wait = json!([{"id": "a", "wait": {"for": "1m"}}]);
     let mut keeps = with(&json!([{"id": "a", "wait": {"for": "1m"}, "keep": true}]));
     assert!(denied(cluster, &keeps).contains("'keep' is for actions; a fault is always undone"));
-    keeps["spec"] = drill(&json!([{"id": "a", "action": {"edgeShift": {"weights": {"us-west-2": 100}}}}]));
+    keeps["spec"] = drill(&json!([{"id": "a", "action": {"edgeShift": {"edge": "checkout", "to": "us-west-2"}}}]));
     keeps["spec"].as_object_mut().unwrap().remove("regionHealthy");
     assert!(denied(cluster, &keeps).contains("a drill with actions needs regionHealthy"));
     let mut aimless = with(&wait);
@@ -94,7 +94,7 @@ fn what_is_too_large_or_of_another_type_is_refused() {
     long["spec"]["summary"] = json!("a".repeat(201));
     assert!(denied(cluster, &long).contains("spec.summary"));
     let vips = |value: &Value| object("Environment", "default", "vips", &json!({"vips": {"west": value}, "allow": {"faults": []}}));
-    for wrong in [json!(5), json!(true), json!(false), json!({}), json!({"a": 1}), json!([5]), json!([["a"]]), json!(null)] {
+    for wrong in [json!(5), json!(true), json!(false), json!({}), json!({"a": 1}), json!([5]), json!([["a"]])] {
         let said = denied(cluster, &vips(&wrong));
         assert!(said.contains("spec.vips.west"), "{wrong}: {said}");
     }
