@@ -7,7 +7,7 @@ use firedrill::operator::crd;
 use firedrill::operator::resource::Resource;
 use serde_json::{Value, json};
 
-use super::ground::{cluster, created, drill, kubectl, namespace, object, said};
+use super::ground::{cluster, created, drill, firedrill, kubectl, namespace, object, patched, said};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,6 +35,9 @@ fn the_api_server_has_every_definition_as_it_was_printed() {
         assert_eq!(there["spec"]["versions"], sent["spec"]["versions"], "{}", resource.kind);
         assert_eq!(there["spec"]["names"], sent["spec"]["names"], "{}", resource.kind);
     }
+    // Whoever applies the same again, by hand or by a pipeline, changes nothing.
+    let again = said(&kubectl(cluster, &["apply", "-f", "-"], &firedrill(&["crds"])));
+    assert_eq!(again.matches(" unchanged\n").count(), Resource::ALL.len(), "{again}");
     let served = cluster.kubectl(&["api-resources", "--api-group=firedrill.dev", "-o", "name"]);
     let mut names: Vec<&str> = served.lines().collect();
     names.sort_unstable();
@@ -92,6 +95,26 @@ fn one_text_and_a_list_of_texts_and_any_expected_value_are_kept_as_they_are() {
 }
 
 #[test]
+fn server_side_apply_joins_steps_by_their_id() {
+    let cluster = namespace("joined");
+    let apply = |who: &str, spec: &Value| {
+        let object = object("Drill", "joined", "evacuate", spec).to_string();
+        let manager = format!("--field-manager={who}");
+        let output = kubectl(cluster, &["apply", "--server-side", &manager, "-o", "json", "-f", "-"], &object);
+        assert!(output.status.success(), "{}", said(&output));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let probe = |answers: Value| json!({"dns": {"name": "a.example", "answers": answers}});
+    let whole = drill(&json!([{"id": "left", "check": {"probe": probe(json!("192.0.2.1")), "limit": "1m"}}]));
+    assert_eq!(apply("first", &whole)["spec"], whole);
+    // Another manager adds a step, and leaves the first one's alone.
+    let mut more = whole.clone();
+    more["steps"] = json!([{"id": "right", "check": {"probe": probe(json!(["192.0.2.1", "192.0.2.2"])), "limit": "1m"}}]);
+    let joined = apply("second", &more);
+    assert_eq!(joined["spec"]["steps"], json!([whole["steps"][0], more["steps"][0]]));
+}
+
+#[test]
 fn the_largest_drill_fits_the_budget_of_the_api_server() {
     let cluster = namespace("largest");
     // As many of everything as the schema takes, each with a rule to be checked.
@@ -112,5 +135,5 @@ fn the_largest_drill_fits_the_budget_of_the_api_server() {
     // Frozen in a run too, where every change compares all of it.
     let run = object("DrillRun", "largest", "frozen", &json!({"drill": "two-hundred-steps", "environment": "staging", "frozenDrill": spec}));
     assert_eq!(created(cluster, &run)["spec"], run["spec"]);
-    super::ground::patched(cluster, "largest", "drillrun/frozen", &json!({"spec": {"abort": true}})).unwrap();
+    patched(cluster, "largest", "drillrun/frozen", &json!({"spec": {"abort": true}})).unwrap();
 }

@@ -39,7 +39,7 @@ pub fn check(kind: Kind, document: &Node, found: &mut Findings<'_>) {
             Vec::new()
         }) {
             let lookup::Piece::Name(name) = piece else { continue };
-            if kind != Kind::Drill {
+            if !looks_up(kind) {
                 let what = format!("look-ups belong in drills; a {} is written out", kind.name());
                 found.error_with_help(node.at, what, "the process environment is never read");
             } else if let Err(error) = lookup::check_name(name) {
@@ -47,6 +47,11 @@ pub fn check(kind: Kind, document: &Node, found: &mut Findings<'_>) {
             }
         }
     });
+}
+
+/// Drills look up, and runs that bring their own.
+fn looks_up(kind: Kind) -> bool {
+    matches!(kind, Kind::Drill | Kind::DrillRun)
 }
 
 fn string(kind: Kind, met: &Met<'_>, text: &str, found: &mut Findings<'_>) {
@@ -60,7 +65,7 @@ fn string(kind: Kind, met: &Met<'_>, text: &str, found: &mut Findings<'_>) {
         found.error(met.node.at, error);
     }
     // What is looked up is checked once it is known.
-    if kind == Kind::Drill && lookup::has(text) {
+    if looks_up(kind) && lookup::has(text) {
         if matches!(met.format, "name" | "aws-region" | "cluster-name" | "gateway-name" | "account-name" | "prometheus-name") {
             found.error(met.node.at, format!("'{}': a look-up cannot stand for a name", short(text)));
         }
