@@ -82,6 +82,23 @@ fn a_run_that_brings_its_drill_is_checked_as_that_drill_is() {
 }
 
 #[test]
+fn what_a_cluster_writes_beside_the_name_says_nothing_here() {
+    let drill = std::fs::read_to_string(fixtures().join("evacuate-us-east-1.yaml")).unwrap();
+    let plain = load_text("drill.yaml", &drill, &Options::default());
+    let name = "metadata: {name: evacuate-us-east-1}";
+    assert!(drill.contains(name));
+    let labelled = "metadata: {name: evacuate-us-east-1, namespace: drills, labels: {team: payments}, annotations: {example.com/why: monthly}}";
+    let loaded = load_text("drill.yaml", &drill.replacen(name, labelled, 1), &Options::default());
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    assert_eq!(loaded.drills[0].metadata.labels["team"], "payments");
+    // Runs of both are comparable, and what people write there is not stored.
+    let written = |loaded: &firedrill::drill::load::Loaded| serde_json::to_string(&loaded.drills[0].value).unwrap();
+    assert_eq!(written(&loaded), written(&plain));
+    let wrong = load_text("drill.yaml", &drill.replacen(name, &labelled.replace("labels", "lables"), 1), &Options::default());
+    assert!(wrong.diagnostics.iter().any(|one| one.message.contains("unknown field 'lables'; did you mean 'labels'?")), "{:?}", wrong.diagnostics);
+}
+
+#[test]
 fn a_folder_is_searched_for_yaml_and_every_file_is_told() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("drills/deep")).unwrap();

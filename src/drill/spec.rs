@@ -13,13 +13,23 @@ use crate::probe::params::ProbeSpec;
 /// The only `apiVersion` that this build knows.
 pub const API_VERSION: &str = "firedrill.dev/v1alpha1";
 
-/// `metadata` of every kind.
+/// `metadata` of every kind. Beside the name it is the cluster's and its people's: read from a file, so that one file serves both, then forgotten.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// A DNS label: lower-case letters, digits and hyphens, at most 63.
     #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
+    /// Where it is applied to. Says nothing to the command line.
+    #[serde(default, skip_serializing)]
+    #[schemars(length(max = 63), extend("format" = "name"))]
+    pub namespace: Option<String>,
+    /// Labels of the custom resource. They say nothing to firedrill.
+    #[serde(default, skip_serializing)]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the custom resource. They say nothing to firedrill.
+    #[serde(default, skip_serializing)]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// *What* is rehearsed. Carries no account, cluster or URL.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DrillApprovalSpec {
-    /// Name of the `DrillRun`, in the same namespace.
+    /// Name of the `DrillRun`, in the same namespace. An approval that is older than the run is for another run of that name, and does not count.
     #[schemars(length(max = 63), extend("format" = "name"))]
     pub run: String,
     /// Who approves: the user that creates this object, as the API server knows them. Nobody else's name is admitted, nor that of who asked for the run.
