@@ -2,7 +2,7 @@
 //!
 //! The rules are those of the Kubernetes documentation, "Specifying a structural schema": no `$ref`, no `default` that would change what was sent, no
 //! `additionalProperties: false` (the API server drops, and with strict validation refuses, what it does not know), one `type` for every value.
-//! What has no single type is taken as it is and bounded: see [`Inlining::text_or_list`] and [`Inlining::anything`].
+//! What has no single type is taken as it is and bounded: see `text_or_list` and `anything` below.
 
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
