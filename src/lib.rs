@@ -33,7 +33,7 @@
 //! gateway  -> clock
 //! http     -> cause
 //! cluster  -> cause drill failpoint
-//! aws      -> cause drill failpoint
+//! aws      -> cause clock drill failpoint
 //! needs    -> cluster aws
 //! fault    -> clock event drill gateway http cluster aws needs
 //! probe    -> clock event drill http cluster aws needs
