@@ -66,6 +66,8 @@ fn a_run_that_brings_its_drill_is_checked_as_that_drill_is() {
     let run = loaded.runs.iter().find(|run| run.metadata.name == "every-kind-2").unwrap();
     assert_eq!(run.spec.frozen_drill.as_ref().unwrap().steps[0].id, "dark");
     assert_eq!(run.spec.scheduled.as_ref().unwrap().at.to_string(), "2026-12-08T15:00:00.000000Z");
+    let vague = load_text("run.yaml", &fixture.replace("at: 2026-12-08T15:00:00Z", "at: soon"), &Options::default());
+    assert_eq!(vague.diagnostics[0].message, "'soon' is not an instant; write it like '2026-12-08T15:00:00Z'");
     let (before, frozen) = fixture.rsplit_once("frozenDrill:").unwrap();
     for (from, to, told) in [
         ("undoBy: 60m", "undoBy: 1m", "undoBy"),

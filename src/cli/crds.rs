@@ -10,7 +10,7 @@ use crate::operator::crd;
 /// Print the CustomResourceDefinitions, so that a cluster knows drills
 ///
 /// Drill, Environment, DrillSchedule and DrillRun are the kinds of the files, with the same fields: a file that `firedrill validate` accepts can be
-/// applied. The API server checks structure, bounds and the rules that need one object only; `firedrill validate` checks all.
+/// applied (where a look-up stands for a whole list, write the list). The API server checks structure, bounds and the rules that need one object only; `firedrill validate` checks all.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Install them, or update them:
