@@ -2,6 +2,7 @@
 //!
 //! Every sink matches [`Event`] without a wildcard, so that a new event is a compile error until each sink says what it does with it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -320,7 +321,7 @@ pub enum StepOutcome {
 }
 
 /// Where a target's record is on its way. Order and meaning: undo.md.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", from = "String")]
 pub enum Phase {
     /// Frozen by the plan.
@@ -462,7 +463,7 @@ pub struct MissingWrite {
 }
 
 /// A run's verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Verdict {
     /// All objectives met, all faults verified.
@@ -480,7 +481,7 @@ pub enum Verdict {
 }
 
 /// What the run left behind; outranks the verdict.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Cleanliness {
     /// Everything is as before.

@@ -16,6 +16,7 @@
 //! | [`aws`] | AWS accounts, as kinds and probes call them |
 //! | [`gateway`] | the egress gateway that gateway faults steer |
 //! | [`sandbox`] | the embedded default: two regions on loopback |
+//! | [`operator`] | how a cluster runs it: drills as custom resources |
 //! | [`cli`] | one file per subcommand |
 //!
 //! # Direction
@@ -32,7 +33,7 @@
 //! gateway  -> clock
 //! http     -> cause
 //! cluster  -> cause drill failpoint
-//! aws      -> cause drill failpoint
+//! aws      -> cause clock drill failpoint
 //! needs    -> cluster aws
 //! fault    -> clock event drill gateway http cluster aws needs
 //! probe    -> clock event drill http cluster aws needs
@@ -42,6 +43,7 @@
 //! engine   -> clock event exit failpoint drill plan fault probe journal score
 //! report   -> clock event exit score
 //! sandbox  -> clock drill gateway
+//! operator -> clock event drill gateway score
 //! cli      -> *
 //! ```
 
@@ -59,6 +61,7 @@ pub mod gateway;
 pub mod http;
 pub mod journal;
 pub mod needs;
+pub mod operator;
 pub mod plan;
 pub mod probe;
 pub mod report;

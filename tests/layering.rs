@@ -26,7 +26,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("k8s_openapi", &["cluster", "fault::kubernetes", "probe"]),
     ("kube", &["cluster"]),
     ("rusqlite", &["journal"]),
-    ("serde_saphyr", &["drill", "sandbox"]),
+    ("serde_saphyr", &["drill", "operator", "sandbox"]),
 ];
 
 /// Modules that get `now` as an argument and touch nothing: a stored run can be scored again, the machine tested by calling it.

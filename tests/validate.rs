@@ -60,6 +60,47 @@ fn every_kind_of_fault_action_and_probe_is_read() {
 }
 
 #[test]
+fn a_run_that_brings_its_drill_is_checked_as_that_drill_is() {
+    let fixture = std::fs::read_to_string(fixtures().join("every-kind.yaml")).unwrap();
+    let loaded = load_text("every-kind.yaml", &fixture, &Options::default());
+    let run = loaded.runs.iter().find(|run| run.metadata.name == "every-kind-2").unwrap();
+    assert_eq!(run.spec.frozen_drill.as_ref().unwrap().steps[0].id, "dark");
+    assert_eq!(run.spec.scheduled.as_ref().unwrap().at.to_string(), "2026-12-08T15:00:00.000000Z");
+    let vague = load_text("run.yaml", &fixture.replace("at: 2026-12-08T15:00:00Z", "at: soon"), &Options::default());
+    assert_eq!(vague.diagnostics[0].message, "'soon' is not an instant; write it like '2026-12-08T15:00:00Z'");
+    let (before, frozen) = fixture.rsplit_once("frozenDrill:").unwrap();
+    for (from, to, told) in [
+        ("undoBy: 60m", "undoBy: 1m", "undoBy"),
+        ("id: dark,", "id: dark, after: [drak],", "drak"),
+        ("{gatewayBlackhole: {", "{waite: {}, gatewayBlackhole: {", "unknown fault 'waite'"),
+        ("${vips.west}", "${vip.west}", "vip"),
+        ("[us-west-2]", "[us-east-1]", "'us-east-1' is the region that fails"),
+    ] {
+        assert!(frozen.contains(from), "{from}");
+        let loaded = load_text("run.yaml", &format!("{before}frozenDrill:{}", frozen.replace(from, to)), &Options::default());
+        let said: Vec<String> = loaded.diagnostics.iter().map(|one| one.message.clone()).collect();
+        assert!(said.iter().any(|one| one.contains(told)), "{to}: {said:?}");
+    }
+}
+
+#[test]
+fn what_a_cluster_writes_beside_the_name_says_nothing_here() {
+    let drill = std::fs::read_to_string(fixtures().join("evacuate-us-east-1.yaml")).unwrap();
+    let plain = load_text("drill.yaml", &drill, &Options::default());
+    let name = "metadata: {name: evacuate-us-east-1}";
+    assert!(drill.contains(name));
+    let labelled = "metadata: {name: evacuate-us-east-1, namespace: drills, labels: {team: payments}, annotations: {example.com/why: monthly}}";
+    let loaded = load_text("drill.yaml", &drill.replacen(name, labelled, 1), &Options::default());
+    assert!(!loaded.has_errors(), "{:?}", loaded.diagnostics);
+    assert_eq!(loaded.drills[0].metadata.labels["team"], "payments");
+    // Runs of both are comparable, and what people write there is not stored.
+    let written = |loaded: &firedrill::drill::load::Loaded| serde_json::to_string(&loaded.drills[0].value).unwrap();
+    assert_eq!(written(&loaded), written(&plain));
+    let wrong = load_text("drill.yaml", &drill.replacen(name, &labelled.replace("labels", "lables"), 1), &Options::default());
+    assert!(wrong.diagnostics.iter().any(|one| one.message.contains("unknown field 'lables'; did you mean 'labels'?")), "{:?}", wrong.diagnostics);
+}
+
+#[test]
 fn a_folder_is_searched_for_yaml_and_every_file_is_told() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(dir.path().join("drills/deep")).unwrap();

@@ -12,6 +12,7 @@ pub mod abandon;
 pub mod abort;
 pub mod compare;
 pub mod completions;
+pub mod crds;
 pub mod environment;
 pub mod explain;
 pub mod gateway;
@@ -67,6 +68,7 @@ pub enum Command {
     Explain(explain::Explain),
     Schema(schema::Schema),
     Completions(completions::Completions),
+    Crds(crds::Crds),
     Gateway(gateway::Gateway),
     Sandbox(sandbox::Sandbox),
 }
@@ -138,6 +140,7 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Explain(args) => explain::run(&context, args).await,
         Command::Schema(args) => schema::run(&context, args).await,
         Command::Completions(args) => completions::run(&context, args).await,
+        Command::Crds(args) => crds::run(&context, args).await,
         Command::Gateway(args) => gateway::run(&context, args).await,
         Command::Sandbox(args) => sandbox::run(&context, args).await,
     }

@@ -7,6 +7,22 @@
 #[macro_export]
 macro_rules! choice {
     ($(#[$meta:meta])* $Struct:ident as $Enum:ident defined by $Definition:path, $Entry:path { $( $(#[$field_meta:meta])* $field:ident / $text:literal => $Variant:ident($Type:ty), )+ }) => {
+        $crate::choice! { $(#[$meta])* $Struct as $Enum { $( $(#[$field_meta])* $field / $text => $Variant($Type), )+ } }
+
+        impl $Struct {
+            /// Every kind, in the same order.
+            pub const KINDS: &'static [$Entry] = &[$( <$Entry>::of::<$Type>($text) ),+];
+        }
+
+        impl<'a> $Enum<'a> {
+            /// The parameters, as what they define.
+            #[must_use]
+            pub fn definition(&self) -> &'a dyn $Definition {
+                match self { $( Self::$Variant(parameters) => *parameters, )+ }
+            }
+        }
+    };
+    ($(#[$meta:meta])* $Struct:ident as $Enum:ident { $( $(#[$field_meta:meta])* $field:ident / $text:literal => $Variant:ident($Type:ty), )+ }) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema, Default)]
         #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -23,9 +39,6 @@ macro_rules! choice {
         impl $Struct {
             /// Every name, in order.
             pub const NAMES: &'static [&'static str] = &[$($text),+];
-
-            /// Every kind, in the same order.
-            pub const KINDS: &'static [$Entry] = &[$( <$Entry>::of::<$Type>($text) ),+];
 
             /// The choice, when exactly one is set.
             #[must_use]
@@ -44,12 +57,6 @@ macro_rules! choice {
         }
 
         impl<'a> $Enum<'a> {
-            /// The parameters, as what they define.
-            #[must_use]
-            pub fn definition(&self) -> &'a dyn $Definition {
-                match self { $( Self::$Variant(parameters) => *parameters, )+ }
-            }
-
             /// The name as written in files.
             #[must_use]
             pub fn name(&self) -> &'static str {

@@ -29,4 +29,4 @@ pub mod tree;
 pub mod zone;
 
 pub use bind::bind;
-pub use rules::text_of_format;
+pub use rules::{at_least_one_of, exactly_one_of, text_of_format};

@@ -328,6 +328,9 @@ impl<'a> Spot<'a> {
             ValidationErrorKind::MinProperties { .. } => {
                 found.push(say(at, "empty selector matches everything; add labels or tags".to_owned()));
             }
+            ValidationErrorKind::Format { format } if format == "date-time" => {
+                found.push(say(at, format!("{} is not an instant; write it like '2026-12-08T15:00:00Z'", quoted())));
+            }
             ValidationErrorKind::Maximum { limit } => found.push(say(at, format!("'{}' must be at most {limit}", self.key))),
             ValidationErrorKind::Minimum { limit } => found.push(say(at, format!("'{}' must be at least {limit}", self.key))),
             _ => found.push(say(at, error.to_string())),

@@ -6,19 +6,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::text::{DurationText, Percent, Strings};
+use crate::clock::Timestamp;
 use crate::fault::params::{ActionSpec, FaultSpec};
 use crate::probe::params::ProbeSpec;
 
 /// The only `apiVersion` that this build knows.
 pub const API_VERSION: &str = "firedrill.dev/v1alpha1";
 
-/// `metadata` of every kind.
+/// `metadata` of every kind. Beside the name it is the cluster's and its people's: read from a file, so that one file serves both, then forgotten.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Metadata {
     /// A DNS label: lower-case letters, digits and hyphens, at most 63.
     #[schemars(length(max = 63), extend("format" = "name"))]
     pub name: String,
+    /// Where it is applied to. Says nothing to the command line.
+    #[serde(default, skip_serializing)]
+    #[schemars(length(max = 63), extend("format" = "name"))]
+    pub namespace: Option<String>,
+    /// Labels of the custom resource. They say nothing to firedrill.
+    #[serde(default, skip_serializing)]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the custom resource. They say nothing to firedrill.
+    #[serde(default, skip_serializing)]
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// *What* is rehearsed. Carries no account, cluster or URL.
@@ -541,16 +552,36 @@ pub struct DrillRunSpec {
     /// Name of the drill.
     #[schemars(length(max = 63), extend("format" = "name"))]
     pub drill: String,
+    /// What that drill says in this run, whatever becomes of the drill of that name. Default: what it says when the run is first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_drill: Option<Box<DrillSpec>>,
     /// Name of the environment.
     #[schemars(length(max = 63), extend("format" = "name"))]
     pub environment: String,
     /// Who asked for the run: a role or an account, never shown in reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(min = 1, max = 512))]
     pub requested_by: Option<String>,
+    /// The schedule's run: which schedule, for which instant. Without it somebody asked for the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<Scheduled>,
     /// The only field that may change, from false to true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub abort: bool,
+}
+
+/// Which instant of which schedule a run is for: there is never another run for the same two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scheduled {
+    /// Name of the `DrillSchedule`.
+    #[schemars(length(max = 63), extend("format" = "name"))]
+    pub schedule: String,
+    /// Its UID: a schedule that is deleted and made again is another one.
+    #[schemars(length(max = 36), extend("format" = "uid"))]
+    pub uid: String,
+    /// The instant of its cron.
+    pub at: Timestamp,
 }
 
 /// A document: `apiVersion`, `metadata` and the spec of its kind.

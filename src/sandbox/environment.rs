@@ -38,7 +38,7 @@ pub(super) fn describe(variant: Variant, addresses: &Addresses) -> Environment {
     Environment {
         api_version: API_VERSION.to_owned(),
         kind: "Environment".to_owned(),
-        metadata: Metadata { name: variant.environment_name().to_owned() },
+        metadata: Metadata { name: variant.environment_name().to_owned(), ..Metadata::default() },
         spec: EnvironmentSpec {
             gateways: vec![GatewayRef {
                 name: "edge".to_owned(),

@@ -7,7 +7,7 @@ mod schedule;
 mod timing;
 mod values;
 
-pub use values::text_of_format;
+pub use values::{at_least_one_of, exactly_one_of, text_of_format};
 
 use super::diagnostic::{Diagnostic, Severity};
 use super::load::Options;
@@ -47,7 +47,8 @@ pub(super) fn check(kind: Kind, document: &Node, source: &Source, options: &Opti
             Kind::Drill => drill::check(spec, &mut found),
             Kind::Environment => environment::check(spec, &mut found),
             Kind::DrillSchedule => schedule::check(spec, &mut found),
-            Kind::DrillRun => {}
+            // Its own drill, where it brings one.
+            Kind::DrillRun => spec.get("frozenDrill").into_iter().for_each(|frozen| drill::check(frozen, &mut found)),
         }
     }
     found.list

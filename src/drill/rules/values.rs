@@ -39,7 +39,7 @@ pub fn check(kind: Kind, document: &Node, found: &mut Findings<'_>) {
             Vec::new()
         }) {
             let lookup::Piece::Name(name) = piece else { continue };
-            if kind != Kind::Drill {
+            if !looks_up(kind) {
                 let what = format!("look-ups belong in drills; a {} is written out", kind.name());
                 found.error_with_help(node.at, what, "the process environment is never read");
             } else if let Err(error) = lookup::check_name(name) {
@@ -47,6 +47,11 @@ pub fn check(kind: Kind, document: &Node, found: &mut Findings<'_>) {
             }
         }
     });
+}
+
+/// Drills look up, and runs that bring their own.
+fn looks_up(kind: Kind) -> bool {
+    matches!(kind, Kind::Drill | Kind::DrillRun)
 }
 
 fn string(kind: Kind, met: &Met<'_>, text: &str, found: &mut Findings<'_>) {
@@ -60,7 +65,7 @@ fn string(kind: Kind, met: &Met<'_>, text: &str, found: &mut Findings<'_>) {
         found.error(met.node.at, error);
     }
     // What is looked up is checked once it is known.
-    if kind == Kind::Drill && lookup::has(text) {
+    if looks_up(kind) && lookup::has(text) {
         if matches!(met.format, "name" | "aws-region" | "cluster-name" | "gateway-name" | "account-name" | "prometheus-name") {
             found.error(met.node.at, format!("'{}': a look-up cannot stand for a name", short(text)));
         }
@@ -202,19 +207,26 @@ fn choice(met: &Met<'_>, found: &mut Findings<'_>) {
             }
         }
     }
-    let (what, names): (&str, &[&str]) = match met.definition {
-        "EgressBlackhole" => ("egressBlackhole", &["cidrs", "services"]),
-        "GatewayLatency" => ("gatewayLatency", &["delay", "jitter", "bytesPerSecond"]),
-        "StatusPageProbe" => ("statusPage", &["expectBody", "expectJson"]),
-        _ => return,
-    };
+    let Some((what, names)) = at_least_one_of(met.definition) else { return };
     if set(names) == 0 {
         found.error(met.key_at, format!("{what} needs at least one of {}", listed(names).replace(" and ", " or ")));
     }
 }
 
-/// The types of which exactly one field of some is set: what they are called, and the fields.
-fn exactly_one_of(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
+/// The types of which at least one field of some is set: what they are called, and the fields. By the type's name in the schema.
+#[must_use]
+pub fn at_least_one_of(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
+    Some(match definition {
+        "EgressBlackhole" => ("egressBlackhole", &["cidrs", "services"]),
+        "GatewayLatency" => ("gatewayLatency", &["delay", "jitter", "bytesPerSecond"]),
+        "StatusPageProbe" => ("statusPage", &["expectBody", "expectJson"]),
+        _ => return None,
+    })
+}
+
+/// The types of which exactly one field of some is set: what they are called, and the fields. By the type's name in the schema.
+#[must_use]
+pub fn exactly_one_of(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
     Some(match definition {
         "Step" => ("a step", &["fault", "action", "manual", "wait", "check"]),
         "FaultSpec" => ("a fault", FaultSpec::NAMES),

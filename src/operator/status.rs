@@ -1,0 +1,278 @@
+//! What the operator writes into the status of drills, environments, schedules and runs: enough for a table and for a decision, and bounded.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::drill::text::Percent;
+use crate::event::{Cleanliness, Verdict};
+use crate::score::ObjectiveVerdict;
+
+/// A condition, as every Kubernetes client knows it (`metav1.Condition`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// What it is about: `Valid`, `Complete`.
+    #[serde(rename = "type")]
+    #[schemars(length(min = 1, max = 63))]
+    pub about: String,
+    /// Whether it holds.
+    pub status: ConditionStatus,
+    /// `metadata.generation` that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When it last changed from one status to another.
+    pub last_transition_time: Timestamp,
+    /// Why, in one word for programs.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$"))]
+    pub reason: String,
+    /// Why, for people.
+    #[schemars(length(max = 2048))]
+    pub message: String,
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub enum ConditionStatus {
+    /// It does.
+    True,
+    /// It does not.
+    False,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Status of a drill or an environment: whether it is valid, by all the rules of `firedrill validate`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DocumentStatus {
+    /// `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Valid`: no mistake was found, or which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+/// Status of a schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillScheduleStatus {
+    /// `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// When the next run is, with the offset of the schedule's zone, `2026-12-08T10:00:00-05:00`; else why there is none: `suspended`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub next: Option<String>,
+    /// The instant that the last run was for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<Timestamp>,
+    /// Name of the last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub last_run: Option<String>,
+    /// Verdict of the last run that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_verdict: Option<Verdict>,
+    /// What that run left behind; outranks the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_cleanliness: Option<Cleanliness>,
+    /// Its score, 0 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub last_score: Option<f64>,
+    /// Name of the run that goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub active: Option<String>,
+    /// The instants up to here are decided: run, or recorded as missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<Timestamp>,
+    /// The last announcement that was made: none is made twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
+    /// How many runs were missed since the schedule was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0))]
+    pub missed: Option<i64>,
+    /// The last of them, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub misses: Vec<Miss>,
+    /// Whether the schedule is valid, and whether it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+/// An announcement that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Announced {
+    /// The instant that was announced.
+    pub run_at: Timestamp,
+    /// When it was due to be announced.
+    pub due: Timestamp,
+}
+
+/// Runs that did not happen: one instant, or all from the first to the last of a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Miss {
+    /// The instant; the last one of several.
+    pub at: Timestamp,
+    /// The first one, where there are several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// How many.
+    pub count: u32,
+    /// Why.
+    pub reason: MissReason,
+    /// Why, for people: the reason of the blackout, the run that was going on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 256))]
+    pub detail: Option<String>,
+}
+
+/// Why a run did not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MissReason {
+    /// It was seen later than `startingDeadline` allows: the operator was down, or could not reach the API server.
+    TooLate,
+    /// A later instant was due too, and only the latest runs.
+    Superseded,
+    /// The schedule was suspended.
+    Suspended,
+    /// A blackout of the schedule.
+    Blackout,
+    /// A freeze of the environment.
+    Freeze,
+    /// The run before was still going on, and the policy is `Forbid`.
+    Concurrent,
+    /// The schedule, its drill or its environment is not valid, or not there.
+    Invalid,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum RunPhase {
+    /// Seen; nothing has begun.
+    Pending,
+    /// Other people must approve it first.
+    AwaitingApproval,
+    /// The steady state is watched; nothing was touched.
+    Baseline,
+    /// Steps are under way.
+    Steps,
+    /// All steps are done, the faults stay.
+    Hold,
+    /// Faults are being lifted.
+    Undo,
+    /// Fail-back waits for the failed region.
+    Region,
+    /// Actions are being failed back.
+    FailBack,
+    /// Everything is undone; the objectives are watched until they are stable again.
+    Settling,
+    /// The run has ended. What it left in place is counted beside it, and is still being undone.
+    Over,
+}
+
+/// Status of a run: its summary. The full report lies elsewhere ([`DrillRunStatus::report`]).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, Default)]
+#[serde(rename_all = "camelCase")]
+pub struct DrillRunStatus {
+    /// `metadata.generation` that this status is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// How far it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<RunPhase>,
+    /// The run's id, a ULID, as in marks and reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 26))]
+    pub run_id: Option<String>,
+    /// SHA-256 of the frozen drill, bound to its environment. Runs with different ones are not comparable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub drill_hash: Option<String>,
+    /// SHA-256 of the frozen environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub environment_hash: Option<String>,
+    /// When it began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+    /// When undo begins at the latest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo_by: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
+    /// Targets of the frozen plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub targets: Option<u32>,
+    /// Targets that are changed now, or may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_place: Option<u32>,
+    /// The first of those that a person must act on: the run has ended, and they are still in place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20), inner(length(max = 2400)))]
+    pub still_in_place: Vec<String>,
+    /// The verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// What it left behind; outranks the verdict.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cleanliness: Option<Cleanliness>,
+    /// 0 to 100, with one digit after the point.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub score: Option<f64>,
+    /// How much of the weight the score rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<Percent>,
+    /// The slowest recovery with its error bar, as reports write it: `2m 14s ± 1s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub recovery: Option<String>,
+    /// One sentence that says why, with the figures that decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2048))]
+    pub reason: Option<String>,
+    /// The objectives, in the drill's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 200))]
+    pub objectives: Vec<ObjectiveStatus>,
+    /// Who has approved it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), inner(length(max = 512)))]
+    pub approved_by: Vec<String>,
+    /// Where the full report is: `configmap/NAME`, or a path on the volume of reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub report: Option<String>,
+    /// Whether it was accepted, approved, is complete, and is clean.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub conditions: Vec<Condition>,
+}
+
+/// What one objective proved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ObjectiveStatus {
+    /// Its id.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// Whether it holds.
+    pub verdict: ObjectiveVerdict,
+    /// Its recovery with the error bar; none when it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub recovery: Option<String>,
+}
