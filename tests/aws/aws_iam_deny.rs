@@ -100,6 +100,10 @@ impl Subject for Deny {
         &["GetAccountAuthorizationDetails"]
     }
 
+    fn slow_in_numbers(&self) -> bool {
+        true
+    }
+
     fn many(&self) -> Option<Many> {
         let names: fn(&Aws) -> Value = |_| {
             let names: Vec<String> = (0..500).map(|number| format!("app-{number:04}")).collect();

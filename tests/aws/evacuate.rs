@@ -150,7 +150,7 @@ impl Scene {
 }
 
 /// Places that a run of the drill and its undo pass: of each write on AWS both sides, of the others the first two times. A whole run of the tests takes every
-/// third write, the two sides in turn, and of the others one; `EVERY_PLACE=1` takes all.
+/// third write, the two sides in turn, and of the others one; `EVERY=1` takes all.
 fn places() -> Vec<String> {
     let scene = Scene::new(AwsOptions::ROLES, "200ms");
     let trace = scene.dir.path().join("trace");
@@ -160,10 +160,9 @@ fn places() -> Vec<String> {
     let passed = std::fs::read_to_string(trace).unwrap();
     let (calls, others): (Vec<&str>, Vec<&str>) = passed.lines().partition(|place| place.starts_with("aws."));
     assert!(calls.len() > 80, "{} places of calls", calls.len());
-    let every = std::env::var_os("EVERY_PLACE").is_some();
     let hit = |place: &str| place.split_once('#').unwrap().1.parse::<usize>().unwrap();
     let taken = |place: &&str| match place.split_once('#').unwrap().0 {
-        _ if every => hit(place) <= 2 || place.starts_with("aws."),
+        _ if super::contract::every() => hit(place) <= 2 || place.starts_with("aws."),
         "aws.before" => hit(place) % 6 == 1,
         "aws.after" => hit(place) % 6 == 4,
         _ => hit(place) == 1,

@@ -75,6 +75,10 @@ impl Subject for Invert {
         &["ListHealthChecks"]
     }
 
+    fn slow_in_numbers(&self) -> bool {
+        true
+    }
+
     fn many(&self) -> Option<Many> {
         let made: fn(&Aws) -> Value = |aws| {
             aws.boto3(
