@@ -13,9 +13,8 @@ use super::error::CallError;
 
 /// Most questions of one reading: what the describe calls of EC2 take as values of one filter.
 const MOST: usize = 200;
-/// A reading begins when no more questions have come for this long: the first one, for those that are asked in one go, and one that follows another, for
-/// those that come as what they are about gets done.
-const QUIET: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(25));
+/// A reading begins when no more questions have come for this long: half of what a call takes.
+const QUIET: Duration = Duration::from_millis(25);
 /// But questions wait no longer than this for others.
 const LONGEST: Duration = Duration::from_secs(1);
 
@@ -69,10 +68,8 @@ impl<V: Clone + Send + Sync + 'static> Together<V> {
         F: Fn(Vec<String>) -> R,
         R: Future<Output = Result<HashMap<String, V>, CallError>>,
     {
-        let mut quiet = QUIET.0;
         loop {
-            self.until_quiet(quiet).await;
-            quiet = QUIET.1;
+            self.until_quiet().await;
             // All of them, for a reading may know more than what it is asked for: an ACL comes with all of its subnets.
             let mut asked = {
                 let mut state = self.lock();
@@ -103,11 +100,11 @@ impl<V: Clone + Send + Sync + 'static> Together<V> {
     }
 
     /// Waits while questions keep coming.
-    async fn until_quiet(&self, quiet: Duration) {
+    async fn until_quiet(&self) {
         let until = tokio::time::Instant::now() + LONGEST;
         let mut count = self.lock().waiting.len();
-        while count > 0 && count < MOST && tokio::time::Instant::now() < until {
-            tokio::time::sleep(quiet).await;
+        while count > 0 && tokio::time::Instant::now() < until {
+            tokio::time::sleep(QUIET).await;
             let before = std::mem::replace(&mut count, self.lock().waiting.len());
             if before == count {
                 return;
@@ -182,9 +179,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_question_alone_waits_for_nobody() {
+    async fn a_question_alone_hardly_waits() {
         let began = Instant::now();
         assert_eq!(readings(1, Duration::ZERO).await, 1);
-        assert!(began.elapsed() < READING + Duration::from_millis(5), "{:?}", began.elapsed());
+        assert!(began.elapsed() < READING + QUIET * 2, "{:?}", began.elapsed());
     }
 }
