@@ -92,6 +92,10 @@ fn the_shipped_drill_ends_with_the_account_as_it_was_and_every_change_went_throu
     let writes = writes(&calls, &report);
     assert_eq!(writes.len(), hits, "writing calls against failpoints passed: {:?}", writes.iter().map(|call| &call.action).collect::<Vec<_>>());
     assert!(told(&done).contains("11 of 11 targets read back as before"), "{}", told(&done));
+    // The aws command refuses without a region, which a shell at 3 a.m. may not have.
+    let told: Value = serde_json::from_str(&std::fs::read_to_string(report.join("report.json")).unwrap()).unwrap();
+    let by_hand: Vec<&Value> = told["targets"].as_array().unwrap().iter().flat_map(|target| target["undoByHand"].as_array().unwrap()).collect();
+    assert!(by_hand.len() > 11 && by_hand.iter().all(|command| command.as_str().unwrap().contains(" --region us-")), "{by_hand:?}");
 }
 
 /// One account, one drill, one journal.

@@ -121,11 +121,11 @@ impl Place {
         self.account.reference().arn(service, self.region.as_deref().unwrap_or_default(), resource)
     }
 
-    /// `aws` for this place, as a person types it.
+    /// `aws` for this place, as a person types it. Always with a region: without one in the shell it would refuse global services too.
     pub fn cli(&self) -> String {
-        let region = self.region.as_ref().map(|region| format!(" --region {}", word(region))).unwrap_or_default();
+        let region = self.region.as_deref().unwrap_or_else(|| self.account.reference().global_region());
         let endpoint = self.account.reference().endpoint_url.as_ref().map(|url| format!(" --endpoint-url {}", word(url))).unwrap_or_default();
-        format!("aws{endpoint}{region}")
+        format!("aws{endpoint} --region {}", word(region))
     }
 }
 

@@ -35,6 +35,10 @@ def check(expected: str):
     return taken
 
 
+# Plain moto loses them often, not always: what it shows is printed and proves nothing by itself.
+RACES = {"one_call_at_a_time"}
+
+
 class Side:
     """One emulator: corrected or plain."""
 
@@ -130,7 +134,7 @@ def main() -> int:
             print(f"| {areas.get(name)} | {name} | {here} | {there} |", flush=True)
             if here != expected:
                 wrong.append(f"{name}: {here!r} instead of {expected!r}")
-            if there == expected:
+            if there == expected and name not in RACES:
                 wrong.append(f"{name}: plain moto does it too; the correction is no longer needed")
     print(*wrong, sep="\n", file=sys.stderr)
     return 1 if wrong else 0

@@ -54,7 +54,7 @@ def one_call_at_a_time(side):
 
     counts = set()
     # Plain moto mostly fails at once; several times, so that it does.
-    for _ in range(60 if side.plain else 1):
+    for _ in range(6 if side.plain else 1):
         with ThreadPoolExecutor(12) as pool:
             moving = [pool.submit(move, subnet) for subnet in subnets]
             while not all(one.done() for one in moving):
