@@ -9,7 +9,6 @@ times and is printed apart. Calls are counted in the emulator's log; a drill's a
 
 import collections
 import contextlib
-import datetime
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import CACHE, ROOT, Limits, builds
+from .rehearsal import drill, instants, when
 
 SUBNETS = 500
 REGION = "us-east-1"
@@ -129,38 +129,14 @@ def plain(tool: Path, bed: dict, log: Log, at_once: int) -> tuple[tuple[float, f
     return (said["isolate"], said["restore"]), counted(calls)
 
 
-def drill(folder: Path, bed: dict) -> list[str]:
-    """A drill that isolates every subnet, watched by a probe of the emulator's port."""
-    folder.mkdir()
-    port = int(re.search(r":(\d+)$", bed["endpoint"])[1])
-    document = {
-        "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": "isolate"},
-        "spec": {
-            "summary": "Every subnet is isolated", "owner": "bench", "hypothesis": "It is fast.", "failedRegion": REGION, "survivingRegions": ["us-west-2"],
-            "baseline": "100ms", "hold": "1s", "undoBy": "1h",
-            "objectives": [{"id": "api", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "1s", "stableFor": "1s", "availability": "1%"}],
-            "steps": [{"id": "isolated", "limit": "10m", "fault": {"subnetIsolate": {"account": "main", "subnets": {"tags": {"env": "staging"}}}}}],
-        },
-    }
-    (folder / "drill.yaml").write_text(json.dumps(document))
-    return ["--state-dir", str(folder / "state"), "run", str(folder / "drill.yaml"), "--env", bed["environment"], "--report-dir", str(folder / "out")]
-
-
 def rehearse(binary: Path, folder: Path, bed: dict, log: Log) -> tuple[dict[str, float], collections.Counter]:
     """Seconds of the parts of a run, and the calls while it isolated and while it restored."""
     log.more()
-    command = [str(binary), *drill(folder, bed)]
+    port = int(re.search(r":(\d+)$", bed["endpoint"])[1])
+    step = {"id": "isolated", "fault": {"subnetIsolate": {"account": "main", "subnets": {"tags": {"env": "staging"}}}}}
+    command = [str(binary), *drill(folder, "Every subnet is isolated", port, step, bed["environment"])]
     began = time.time()
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(bed))
-    if done.returncode:
-        raise SystemExit(f"scripts/bench: error: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    at: dict[str, list[float]] = {}
-    for line in (folder / "out" / "events.jsonl").read_text().splitlines():
-        event = json.loads(line)
-        name = event["phase"] if event["type"] == "targetPhase" else event["type"]
-        at.setdefault(name, []).append(when(event["at"]))
-    if len(at["reverted"]) != SUBNETS:
-        raise SystemExit(f"scripts/bench: error: {len(at['reverted'])} subnets were undone, not {SUBNETS}")
+    at = instants(command, folder, SUBNETS, environment(bed))
     times = [(at["stepStarted"][0], max(at["injected"])), (at["undoStarted"][0], max(at["reverted"]))]
     calls = [call for call in log.more() if any(start <= when(call["at"]) <= end for start, end in times)]
     return {
@@ -169,7 +145,3 @@ def rehearse(binary: Path, folder: Path, bed: dict, log: Log) -> tuple[dict[str,
         "verify": max(at["verified"]) - max(at["injected"]),
         "restore": times[1][1] - times[1][0],
     }, counted(calls)
-
-
-def when(text: str) -> float:
-    return datetime.datetime.fromisoformat(text).timestamp()

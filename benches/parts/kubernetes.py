@@ -4,7 +4,6 @@ Each round does both, one after the other, on the same cluster; a figure is comp
 """
 
 import contextlib
-import datetime
 import json
 import os
 import re
@@ -17,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import CACHE, ROOT, Limits, builds
+from .rehearsal import drill, instants, when
 
 NODES = 1000
 # The fastest that was seen: the API server saturates two cores, and more calls at once only wait for each other.
@@ -72,39 +72,19 @@ def patches(tool: Path, cluster: dict, undo: bool) -> float:
     return said["seconds"]
 
 
-def drill(folder: Path, environment: str, hold: str) -> list[str]:
-    """A drill that cordons every node, watched by a probe of the API server's port."""
-    folder.mkdir()
+def cordon(folder: Path, environment: str, hold: str) -> list[str]:
+    """The arguments that run a drill which cordons every node, watched by a probe of the API server's port."""
     kubeconfig = (Path(environment).parent / "east.kubeconfig").read_text()
     port = int(re.search(r"https://127\.0\.0\.1:(\d+)", kubeconfig)[1])
-    document = {
-        "apiVersion": "firedrill.dev/v1alpha1", "kind": "Drill", "metadata": {"name": "cordon"},
-        "spec": {
-            "summary": "Every node is cordoned", "owner": "bench", "hypothesis": "It is fast.", "failedRegion": "us-east-1", "survivingRegions": ["us-west-2"],
-            "baseline": "100ms", "hold": hold, "undoBy": "1h",
-            "objectives": [{"id": "api", "probe": {"tcp": {"host": "127.0.0.1", "port": port}}, "interval": "1s", "stableFor": "1s", "availability": "1%"}],
-            "steps": [{"id": "cordoned", "limit": "10m",
-                       "fault": {"nodeCordon": {"cluster": "east", "nodes": {"labels": {"topology.kubernetes.io/region": "us-east-1"}}}}}],
-        },
-    }
-    (folder / "drill.yaml").write_text(json.dumps(document))
-    return ["--state-dir", str(folder / "state"), "run", str(folder / "drill.yaml"), "--env", environment, "--report-dir", str(folder / "out")]
+    step = {"id": "cordoned", "fault": {"nodeCordon": {"cluster": "east", "nodes": {"labels": {"topology.kubernetes.io/region": "us-east-1"}}}}}
+    return drill(folder, "Every node is cordoned", port, step, environment, hold)
 
 
 def rehearse(binary: Path, folder: Path, environment: str) -> dict[str, float]:
     """Seconds of the parts of a run."""
-    command = [str(binary), *drill(folder, environment, "1s")]
+    command = [str(binary), *cordon(folder, environment, "1s")]
     began = time.time()
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"scripts/bench: error: exit {done.returncode}\n{done.stdout}{done.stderr}")
-    at: dict[str, list[float]] = {}
-    for line in (folder / "out" / "events.jsonl").read_text().splitlines():
-        event = json.loads(line)
-        name = event["phase"] if event["type"] == "targetPhase" else event["type"]
-        at.setdefault(name, []).append(datetime.datetime.fromisoformat(event["at"]).timestamp())
-    if len(at["reverted"]) != NODES:
-        raise SystemExit(f"scripts/bench: error: {len(at['reverted'])} nodes were undone, not {NODES}")
+    at = instants(command, folder, NODES)
     return {
         "plan": at["runStarted"][0] - began,
         "inject": max(at["injected"]) - at["stepStarted"][0],
@@ -115,7 +95,7 @@ def rehearse(binary: Path, folder: Path, environment: str) -> dict[str, float]:
 
 def first_revert(binary: Path, folder: Path, environment: str, audit: Path) -> float:
     """Seconds from Ctrl-C in the hold to the first revert that the API server got, by its own audit log."""
-    with subprocess.Popen([str(binary), *drill(folder, environment, "10m")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
+    with subprocess.Popen([str(binary), *cordon(folder, environment, "10m")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
         for line in run.stderr:
             if "hold:" in line:
                 break
@@ -128,7 +108,7 @@ def first_revert(binary: Path, folder: Path, environment: str, audit: Path) -> f
         for line in log:
             entry = json.loads(line)
             if "fieldManager=firedrill" in entry["requestURI"]:
-                return datetime.datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp() - asked
+                return when(entry["requestReceivedTimestamp"]) - asked
     raise SystemExit("scripts/bench: error: nothing was reverted")
 
 
