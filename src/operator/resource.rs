@@ -105,11 +105,11 @@ impl Resource {
         columns: &[
             column("Schedule", "string", ".spec.cron", "Its cron, in its time zone."),
             column("Next", "string", ".status.next", "The next run, in its time zone, or why there is none."),
-            column("Last", "date", ".status.last", "How long ago the last run was due."),
+            column("Last", "date", ".status.state.lastRun.instant", "How long ago the last run was due."),
             column("Verdict", "string", ".status.lastVerdict", "Of the last run that has ended."),
             column("Score", "number", ".status.lastScore", "Of the last run that has ended, 0 to 100."),
             wide("Left", "string", ".status.lastCleanliness", "What the last run left behind; outranks the verdict."),
-            wide("Missed", "integer", ".status.missed", "Runs that did not happen."),
+            wide("Missed", "integer", ".status.state.missed.count", "Runs that did not happen."),
             wide("Drill", "string", ".spec.drill", "The drill."),
             wide("Environment", "string", ".spec.environment", "The environment."),
             wide("Zone", "string", ".spec.timeZone", "Its time zone."),

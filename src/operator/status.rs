@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
+use crate::drill::schedule::state::ScheduleState;
 use crate::drill::text::Percent;
 use crate::event::{Cleanliness, Verdict};
 use crate::score::ObjectiveVerdict;
@@ -66,13 +67,6 @@ pub struct DrillScheduleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub next: Option<String>,
-    /// The instant that the last run was for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last: Option<Timestamp>,
-    /// Name of the last run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub last_run: Option<String>,
     /// Verdict of the last run that has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_verdict: Option<Verdict>,
@@ -87,73 +81,13 @@ pub struct DrillScheduleStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub active: Option<String>,
-    /// The instants up to here are decided: run, or recorded as missed.
+    /// What was decided: runs started, announced and missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub decided: Option<Timestamp>,
-    /// The last announcement that was made: none is made twice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub announced: Option<Announced>,
-    /// How many runs were missed since the schedule was created.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0))]
-    pub missed: Option<i64>,
-    /// The last of them, newest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10))]
-    pub misses: Vec<Miss>,
+    pub state: Option<ScheduleState>,
     /// Whether the schedule is valid, and whether it runs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
     pub conditions: Vec<Condition>,
-}
-
-/// An announcement that was made.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Announced {
-    /// The instant that was announced.
-    pub run_at: Timestamp,
-    /// When it was due to be announced.
-    pub due: Timestamp,
-}
-
-/// Runs that did not happen: one instant, or all from the first to the last of a time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Miss {
-    /// The instant; the last one of several.
-    pub at: Timestamp,
-    /// The first one, where there are several.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-    /// How many.
-    pub count: u32,
-    /// Why.
-    pub reason: MissReason,
-    /// Why, for people: the reason of the blackout, the run that was going on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 256))]
-    pub detail: Option<String>,
-}
-
-/// Why a run did not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum MissReason {
-    /// It was seen later than `startingDeadline` allows: the operator was down, or could not reach the API server.
-    TooLate,
-    /// A later instant was due too, and only the latest runs.
-    Superseded,
-    /// The schedule was suspended.
-    Suspended,
-    /// A blackout of the schedule.
-    Blackout,
-    /// A freeze of the environment.
-    Freeze,
-    /// The run before was still going on, and the policy is `Forbid`.
-    Concurrent,
-    /// The schedule, its drill or its environment is not valid, or not there.
-    Invalid,
 }
 
 /// How far a run is.

@@ -18,11 +18,15 @@ fn tables_tell_the_story_of_schedules_and_runs() {
     let conditions = json!([{
         "type": "Valid", "status": "True", "observedGeneration": 1, "lastTransitionTime": "2026-11-10T15:00:00Z", "reason": "Valid", "message": "",
     }]);
-    let misses = json!([{"at": "2026-10-13T14:00:00Z", "count": 1, "reason": "blackout", "detail": "peak week"}]);
+    let state = json!({
+        "rule": {"cron": "0 10 * * TUE#2", "timeZone": "America/New_York"}, "handled": "2026-11-10T15:00:00Z",
+        "lastRun": {"instant": "2026-11-10T15:00:00Z", "name": "monthly-1"}, "started": 1,
+        "missed": {"count": 1, "last": [{"instant": "2026-10-13T14:00:00Z", "reason": "Blackout", "message": "peak week"}]},
+        "announced": [{"lead": "24h", "through": "2026-12-08T15:00:00Z"}],
+    });
     let told = json!({
-        "observedGeneration": 1, "next": "2026-12-08T10:00:00-05:00", "last": "2026-11-10T15:00:00Z", "lastRun": "monthly-1", "lastVerdict": "passed",
-        "lastCleanliness": "clean", "lastScore": 92.5, "missed": 1, "misses": misses, "decided": "2026-11-10T15:00:00Z",
-        "announced": {"runAt": "2026-12-08T15:00:00Z", "due": "2026-12-07T15:00:00Z"}, "conditions": conditions,
+        "observedGeneration": 1, "next": "2026-12-08T10:00:00-05:00", "lastVerdict": "passed", "lastCleanliness": "clean", "lastScore": 92.5,
+        "state": state, "conditions": conditions,
     });
     status(cluster, "tables", "drillschedule/monthly", &told);
     assert_eq!(cluster.json(&["-n", "tables", "get", "drillschedule", "monthly"])["status"], told, "nothing of a status is lost");
