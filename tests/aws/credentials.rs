@@ -1,11 +1,12 @@
 //! Credentials that end before the undo is sure to be over refuse the plan.
 
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use super::evacuate::{firedrill, told};
 use super::testbed::{Aws, AwsOptions};
 
 /// A drill that may last an hour before its undo begins.
@@ -23,10 +24,6 @@ fn drill(into: &Path) -> std::path::PathBuf {
     let file = into.join("drill.yaml");
     std::fs::write(&file, drill.to_string()).unwrap();
     file
-}
-
-fn told(output: &Output) -> String {
-    format!("exit {:?}\n{}{}", output.status.code(), String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
 /// Plans and runs as somebody whose credentials come from a program, as those of most log-in tools do.
@@ -51,12 +48,9 @@ impl<'a> Person<'a> {
     }
 
     fn says(&self, what: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
-        self.aws.command(&mut command);
+        let mut command = firedrill(self.aws, None, &self.dir.path().join("state"));
         command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY").env("AWS_CONFIG_FILE", self.dir.path().join("config"));
-        command.env_remove("FIREDRILL_STATE_DIR").env("FIREDRILL_ALLOW_TMPFS_STATE", "1");
-        command.arg("--state-dir").arg(self.dir.path().join("state")).arg(what).arg(drill(self.dir.path())).arg("--env").arg(&self.aws.environment);
-        command.stdin(std::process::Stdio::null()).output().unwrap()
+        command.arg(what).arg(drill(self.dir.path())).arg("--env").arg(&self.aws.environment).output().unwrap()
     }
 }
 

@@ -10,7 +10,8 @@ use super::testbed::{Aws, AwsDump, AwsOptions, Call, Credentials};
 
 const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/drills/aws/evacuate-us-east-1.yaml");
 
-fn firedrill(aws: &Aws, who: Option<&Credentials>, state: &Path) -> Command {
+/// The real binary, as the administrator or somebody else.
+pub fn firedrill(aws: &Aws, who: Option<&Credentials>, state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
     match who {
         Some(who) => aws.command_as(&mut command, who),
@@ -21,7 +22,8 @@ fn firedrill(aws: &Aws, who: Option<&Credentials>, state: &Path) -> Command {
     command
 }
 
-fn told(output: &Output) -> String {
+/// How a command ended and what it said.
+pub fn told(output: &Output) -> String {
     format!("exit {:?}\n{}{}", output.status.code(), String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
