@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::drill::diagnostic::Diagnostic;
 use crate::exit::Exit;
 use crate::journal::JournalError;
 use crate::journal::sqlite::Sqlite;
@@ -84,6 +85,12 @@ pub struct Context {
 pub fn fail(exit: Exit, message: impl std::fmt::Display) -> Exit {
     eprintln!("firedrill: error: {message}");
     exit
+}
+
+/// Prints every mistake of a file and gives the exit code back.
+pub fn fail_invalid(found: &[Diagnostic]) -> Exit {
+    found.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
+    Exit::Usage
 }
 
 /// How a command prints what it found.

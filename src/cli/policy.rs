@@ -8,12 +8,12 @@ use super::environment::load_environment;
 use super::listing::{command, print, quoted};
 use super::prepare::all_probes;
 use super::session::warn;
-use super::{Context, fail};
+use super::{Context, fail, fail_invalid};
 use crate::aws::policy::{Purpose, document};
 use crate::clock::Clock;
 use crate::cluster::rbac::{Subject, roles, yaml};
 use crate::drill::about::{Permissions, kinds};
-use crate::drill::diagnostic::{Diagnostic, printable};
+use crate::drill::diagnostic::printable;
 use crate::drill::load::{self, Options};
 use crate::drill::spec::{ClusterConnection, Drill, EnvironmentSpec};
 use crate::drill::{about::Sort, bind};
@@ -75,9 +75,9 @@ pub async fn run(context: &Context, args: Policy) -> Exit {
 }
 
 fn policy(context: &Context, args: &Policy) -> Result<String, Exit> {
-    let drill = load::load_drill(&args.drill).map_err(|found| tell(&found))?;
-    let environment = load_environment(&args.env, &Options::default()).map_err(|found| tell(&found))?;
-    let bound = bind(&drill, &environment).map_err(|found| tell(&found))?;
+    let drill = load::load_drill(&args.drill).map_err(|found| fail_invalid(&found))?;
+    let environment = load_environment(&args.env, &Options::default()).map_err(|found| fail_invalid(&found))?;
+    let bound = bind(&drill, &environment).map_err(|found| fail_invalid(&found))?;
     let names: Vec<&str> = environment.spec.kubernetes.iter().map(|cluster| cluster.name.as_str()).collect();
     if let Some(wanted) = args.cluster.as_ref().filter(|wanted| !names.contains(&wanted.as_str())) {
         let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
@@ -191,9 +191,4 @@ fn kubectl(connection: &ClusterConnection) -> String {
         (None, Some(context)) => format!("kubectl --context {}", quoted(context)),
         (None, None) => "kubectl".to_owned(),
     }
-}
-
-fn tell(found: &[Diagnostic]) -> Exit {
-    found.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
-    Exit::Usage
 }

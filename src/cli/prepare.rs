@@ -7,14 +7,15 @@ use std::time::Duration;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::Context;
 use super::environment::{OpenError, Opened, without_folders};
 use super::listing::command;
+#[cfg(feature = "aws")]
+use super::listing::seconds;
 use super::session::warn;
+use super::{Context, fail_invalid};
 #[cfg(feature = "aws")]
 use crate::aws::account::Lasting;
 use crate::clock::{Clock, Timestamp};
-use crate::drill::diagnostic::Diagnostic;
 use crate::drill::spec::{Drill, DrillSpec, EnvironmentSpec};
 use crate::drill::{bind, freeze, load};
 use crate::engine::runner::{GATE_TIMEOUT, Setup, objective_infos};
@@ -60,26 +61,19 @@ pub struct Prepared {
 /// # Errors
 /// The exit code of whatever is wrong with the files or the sandbox. Guards that refuse are in [`Prepared::refusals`].
 pub async fn prepare(file: &Path, env: &str, skip_failback: bool) -> Result<Prepared, Exit> {
-    let drill = load::load_drill(file).map_err(|found| tell(&found))?;
+    let drill = load::load_drill(file).map_err(|found| fail_invalid(&found))?;
     let opened = Opened::open(env).await.map_err(|error| match error {
-        OpenError::Invalid(found) => tell(&found),
+        OpenError::Invalid(found) => fail_invalid(&found),
         OpenError::Sandbox(error) => super::fail(Exit::Unreachable, error),
     })?;
     let bound = match bind(&drill, &opened.environment) {
         Ok(bound) => bound,
         Err(found) => {
             opened.close().await;
-            return Err(tell(&found));
+            return Err(fail_invalid(&found));
         }
     };
     Ok(resolve(drill.value, bound, opened, skip_failback).await)
-}
-
-fn tell(found: &[Diagnostic]) -> Exit {
-    for diagnostic in found {
-        eprintln!("{diagnostic}");
-    }
-    Exit::Usage
 }
 
 async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool) -> Prepared {
@@ -116,17 +110,16 @@ async fn resolve(drill: Drill, bound: Drill, opened: Opened, skip_failback: bool
 /// Credentials that end before the undo is sure to be over leave what they changed in place.
 #[cfg(feature = "aws")]
 fn outlasted(lasting: Vec<(String, Lasting)>, needed: Timestamp, refusals: &mut Vec<Refusal>, warnings: &mut Vec<String>) {
-    let time = |at: Timestamp| at.utc().to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     for (account, lasting) in lasting {
         match lasting {
             Lasting::ForGood | Lasting::Renewed => {}
             Lasting::Until(end) if end >= needed => {}
             Lasting::Until(end) => refusals.push(refusal(format!(
                 "account '{account}': the session ends {}, revert window until {}; log in again, for longer, or use credentials that are renewed without a person",
-                time(end),
-                time(needed)
+                seconds(end),
+                seconds(needed)
             ))),
-            Lasting::Unknown => warnings.push(format!("account '{account}': the session does not say when it ends; it must last until {}", time(needed))),
+            Lasting::Unknown => warnings.push(format!("account '{account}': the session does not say when it ends; it must last until {}", seconds(needed))),
         }
     }
 }

@@ -8,8 +8,8 @@ use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use super::environment::load_environment;
-use super::listing::{columns, plain, print};
-use super::{Context, Format, fail};
+use super::listing::{columns, plain, print, seconds};
+use super::{Context, Format, fail, fail_invalid};
 use crate::clock::Timestamp;
 use crate::drill::diagnostic::Diagnostic;
 use crate::drill::load::{self, Options};
@@ -94,8 +94,8 @@ struct Shown<'a> {
 
 fn next(args: &Next) -> Result<String, Exit> {
     let options = Options::default();
-    let loaded = load::load_schedules(&args.file, &options).map_err(|found| tell(&found))?;
-    let given = args.env.as_ref().map(|env| load_environment(env, &options)).transpose().map_err(|found| tell(&found))?;
+    let loaded = load::load_schedules(&args.file, &options).map_err(|found| fail_invalid(&found))?;
+    let given = args.env.as_ref().map(|env| load_environment(env, &options)).transpose().map_err(|found| fail_invalid(&found))?;
     if let Some(given) = &given
         && !loaded.schedules.iter().any(|schedule| schedule.spec.environment == given.metadata.name)
     {
@@ -114,7 +114,7 @@ fn next(args: &Next) -> Result<String, Exit> {
     for schedule in &loaded.schedules {
         let spec = &schedule.spec;
         // The file was checked: an expression or a zone that cannot be read was told with its place.
-        let rule = Rule::of(spec).map_err(|error| tell(&[Diagnostic::of_file(&schedule.source.file, error)]))?;
+        let rule = Rule::of(spec).map_err(|error| fail_invalid(&[Diagnostic::of_file(&schedule.source.file, error)]))?;
         let freezes = freezes(&spec.environment);
         let coming = coming(&rule, &Calendar::new(spec, freezes.unwrap_or_default()), now, usize::from(args.count));
         all.push(Shown { name: &schedule.metadata.name, spec, rule, coming, freezes_known: freezes.is_some() });
@@ -226,10 +226,6 @@ fn local(at: &DateTime<Tz>) -> String {
     format!("{} {letters}{}", at.format("%a %Y-%m-%d %H:%M"), at.offset().fix())
 }
 
-fn seconds(at: Timestamp) -> String {
-    at.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
 /// A length of time in its two largest units, rounded down: `40s`, `5m 10s`, `3d 4h`.
 fn ahead(length: Duration) -> String {
     let seconds = length.as_secs();
@@ -241,9 +237,4 @@ fn ahead(length: Duration) -> String {
     };
     let first = format!("{}{}", large.0, large.1);
     if small.0 == 0 { first } else { format!("{first} {}{}", small.0, small.1) }
-}
-
-fn tell(found: &[Diagnostic]) -> Exit {
-    found.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
-    Exit::Usage
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::Context;
-use super::listing::{age, columns, command, plain, print};
+use super::listing::{age, columns, command, plain, print, seconds};
 use super::report::find_open;
 use super::sweep::expiry;
 use crate::clock::Timestamp;
@@ -199,9 +199,4 @@ fn row(record: &ShownRecord, now: Timestamp) -> Vec<String> {
     let deadline = if record.expires { format!("{} ({left})", seconds(record.undo_by)) } else { "no expiry of its own".to_owned() };
     let phase = format!("{:?}", record.phase).to_lowercase();
     vec![format!("  {}", plain(&record.step)), plain(&record.target), phase, deadline]
-}
-
-/// An instant without its fraction.
-fn seconds(at: Timestamp) -> String {
-    at.utc().format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

@@ -9,7 +9,7 @@ use super::environment::load_environment;
 use super::listing::command;
 use super::resume::world;
 use super::session::{Telling, conclude, listen, report_dir, say, warn};
-use super::{Context, fail, fail_journal};
+use super::{Context, fail, fail_invalid, fail_journal};
 use crate::clock::Clock;
 use crate::drill::load::Options;
 use crate::drill::spec::{DrillSpec, Environment};
@@ -59,22 +59,17 @@ pub async fn run(context: &Context, args: Sweep) -> Exit {
     }
     let environment = match load_environment(&args.env, &Options::default()) {
         Ok(environment) => environment,
-        Err(found) => return tell(&found),
+        Err(found) => return fail_invalid(&found),
     };
     let drill = match args.drill.as_ref().map(|file| load::load_drill(file).and_then(|drill| bind(&drill, &environment))).transpose() {
         Ok(drill) => drill.map_or_else(DrillSpec::default, |drill| drill.spec),
-        Err(found) => return tell(&found),
+        Err(found) => return fail_invalid(&found),
     };
     match sweep(context, &args, environment, drill).await {
         Ok(exit) => exit,
         Err(RecoveryError::Journal(error)) => fail_journal(&error),
         Err(error) => fail(Exit::Refused, error),
     }
-}
-
-fn tell(found: &[crate::drill::diagnostic::Diagnostic]) -> Exit {
-    found.iter().for_each(|diagnostic| eprintln!("{diagnostic}"));
-    Exit::Usage
 }
 
 async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill: DrillSpec) -> Result<Exit, RecoveryError> {
