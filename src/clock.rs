@@ -37,6 +37,12 @@ impl Timestamp {
     }
 }
 
+/// An instant without its fraction: `2026-11-22T12:14:03Z`.
+#[must_use]
+pub fn seconds(at: Timestamp) -> String {
+    at.utc().to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
 impl From<DateTime<Utc>> for Timestamp {
     fn from(at: DateTime<Utc>) -> Self {
         Self(at.timestamp_micros())

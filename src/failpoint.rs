@@ -117,6 +117,9 @@ mod active {
         }
     });
 
+    /// Longest that a signal to oneself takes to stop or end all threads, on a busy machine.
+    const TAKEN: Duration = Duration::from_secs(2);
+
     static TRACE: LazyLock<Option<std::ffi::OsString>> = LazyLock::new(|| std::env::var_os("FIREDRILL_FAILPOINT_TRACE"));
 
     static HITS: LazyLock<Mutex<HashMap<String, u64>>> = LazyLock::new(Mutex::default);
@@ -143,6 +146,10 @@ mod active {
                 Action::Signal(signal) => {
                     // A signal to oneself can only fail for an unknown signal number.
                     let _ = kill_process(getpid(), signal);
+                    if signal != Signal::TERM {
+                        // Another thread may be the one that takes it: until then this one must not go on. Never over for one that is killed.
+                        std::thread::sleep(TAKEN);
+                    }
                 }
                 Action::Error => return Err(Tripped(name.to_owned())),
                 Action::Sleep(length) => std::thread::sleep(length),

@@ -10,8 +10,10 @@
 //! | [`probe`] | how signals are read: one file per kind |
 //! | [`engine`] | how a run proceeds: pure state machine, async runner, undo loop |
 //! | [`journal`] | what a run remembers |
+//! | [`prepare`] | from drill and environment to a run that is ready |
 //! | [`score`] | what a run proved: samples, clocks, verdicts, score |
 //! | [`report`] | how it is told: folds over the event stream |
+//! | [`runbook`] | how people play it: from a plan to a document |
 //! | [`cluster`] | Kubernetes clusters, as kinds and probes call them |
 //! | [`aws`] | AWS accounts, as kinds and probes call them |
 //! | [`gateway`] | the egress gateway that gateway faults steer |
@@ -27,23 +29,26 @@
 //! cause    ->
 //! clock    ->
 //! failpoint->
+//! fence    -> exit
 //! event    -> clock
 //! exit     -> event
 //! drill    -> clock fault::params probe::params
-//! gateway  -> clock
+//! gateway  -> clock cluster
 //! http     -> cause
-//! cluster  -> cause drill failpoint
-//! aws      -> cause clock drill failpoint
+//! cluster  -> cause clock drill failpoint fence
+//! aws      -> cause clock drill failpoint fence
 //! needs    -> cluster aws
 //! fault    -> clock event drill gateway http cluster aws needs
 //! probe    -> clock event drill http cluster aws needs
 //! journal  -> clock event failpoint fault
 //! plan     -> clock event drill fault
 //! score    -> clock event exit
-//! engine   -> clock event exit failpoint drill plan fault probe journal score
+//! prepare  -> aws clock drill engine event exit fault journal plan probe sandbox
+//! engine   -> clock event exit failpoint fence drill plan fault probe journal score
 //! report   -> clock event exit score
+//! runbook  -> clock drill event fault plan probe::params report score
 //! sandbox  -> clock drill gateway
-//! operator -> clock event drill gateway score
+//! operator -> clock cluster drill engine event exit failpoint fault fence gateway http journal plan prepare probe report score
 //! cli      -> *
 //! ```
 
@@ -57,14 +62,17 @@ pub mod event;
 pub mod exit;
 pub mod failpoint;
 pub mod fault;
+pub mod fence;
 pub mod gateway;
 pub mod http;
 pub mod journal;
 pub mod needs;
 pub mod operator;
 pub mod plan;
+pub mod prepare;
 pub mod probe;
 pub mod report;
+pub mod runbook;
 pub mod sandbox;
 pub mod score;
 

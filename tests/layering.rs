@@ -20,7 +20,7 @@ const HOMES: [(&str, &[&str]); 18] = [
     ("aws_sdk_sts", &["aws"]),
     ("clap", &["cli"]),
     ("console", &["report", "cli"]),
-    ("handlebars", &["report"]),
+    ("handlebars", &["report", "runbook"]),
     ("indicatif", &["report", "cli"]),
     ("jsonschema", &["drill"]),
     ("k8s_openapi", &["cluster", "fault::kubernetes", "probe"]),

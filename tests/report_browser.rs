@@ -239,3 +239,154 @@ fn report_md_is_headings_tables_and_text_and_nothing_of_a_drill_becomes_more() {
     let outside_code: String = html.split("<code>").map(|part| part.split("</code>").last().unwrap()).collect();
     assert!(!outside_code.contains("@ops") && !outside_code.contains("#12"), "nobody is notified: a zero-width space stands in between");
 }
+
+/// Runbooks as the real binary makes them: with targets, with blanks, of a drill that wants to be more than text, and, if that is wanted, of a run that took place.
+fn runbooks(played: bool) -> (tempfile::TempDir, Vec<PathBuf>) {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let firedrill = |words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
+        command.env_remove("FIREDRILL_STATE_DIR").env("FIREDRILL_ALLOW_TMPFS_STATE", "1").current_dir(env!("CARGO_MANIFEST_DIR"));
+        let output = command.arg("--state-dir").arg(&state).args(words).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let attack = "</p></pre></title></style><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\n\n# x\n\n[a](http://evil.example) ``` <b>";
+    let hostile = dir.path().join("hostile.yaml");
+    let shipped = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/drills/sandbox/fail-back.yaml")).unwrap();
+    let place = "Users are out of us-east-1 within five seconds, stay out until it is healthy again, and no accepted order is lost.";
+    assert!(shipped.contains(place));
+    fs::write(&hostile, shipped.replace(place, &serde_json::to_string(attack).unwrap())).unwrap();
+    let start = ["--start", "2036-12-09T10:00", "--time-zone", "America/New_York"];
+    let mut pages = Vec::new();
+    let mut into = |name: &str, words: &[&str]| {
+        let out = dir.path().join(name);
+        firedrill(&[&["runbook"], words, &["--out", out.to_str().unwrap()]].concat());
+        pages.push(out);
+    };
+    into("looked-up", &[&["drills/sandbox/fail-back.yaml", "--env", "sandbox"], &start[..]].concat());
+    into("blanks", &["drills/aws/evacuate-us-east-1.yaml"]);
+    into("hostile", &[hostile.to_str().unwrap()]);
+    if played {
+        firedrill(&["run", "drills/sandbox/fail-back.yaml", "--env", "sandbox"]);
+        into("played", &["--record", "latest"]);
+    }
+    (dir, pages)
+}
+
+#[test]
+fn runbooks_are_read_by_everybody_print_their_card_on_a_page_of_its_own_and_run_nothing() {
+    let (_dir, folders) = runbooks(true);
+    let mut wrong = Vec::new();
+    for folder in &folders {
+        for page in ["runbook.html", "abort-card.html"].map(|name| folder.join(name)) {
+            let output = chromium(&["--dump-dom".into(), url(&page)]);
+            let (dom, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            assert!(!log.contains("CONSOLE"), "{}: {log}", page.display());
+            assert!(dom.contains("– firedrill</title>") && !dom.contains("<script") && !dom.contains("<img"), "{}", page.display());
+            for scheme in ["light", "dark"] {
+                wrong.extend(violations(&page, scheme).into_iter().map(|what| format!("{}, {scheme}: {what}", page.display())));
+            }
+        }
+        // Text of a PDF is compressed; its pages are not.
+        let card = folder.join("card.pdf");
+        chromium(&["--no-pdf-header-footer".into(), format!("--print-to-pdf={}", card.display()), url(&folder.join("abort-card.html"))]);
+        let pdf = fs::read(&card).unwrap();
+        let pages = pdf.windows(11).filter(|part| *part == b"/Type /Page").count() - pdf.windows(12).filter(|part| *part == b"/Type /Pages").count();
+        assert_eq!(pages, 1, "{}", card.display());
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn runbook_md_is_headings_tables_and_text_and_nothing_of_a_drill_becomes_more() {
+    let (dir, folders) = runbooks(true);
+    let page = dir.path().join("empty.html");
+    fs::write(&page, "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>x</title></head><body></body></html>").unwrap();
+    let rendered = |folder: &Path| {
+        let text = fs::read_to_string(folder.join("runbook.md")).unwrap();
+        let look = format!("async () => marked.parse({}, {{ gfm: true }})", serde_json::to_string(&text).unwrap());
+        run_in(&page, "markdown", &[], &[script("marked/lib/marked.umd.js")], &look)
+    };
+    let shape = |html: &str| ["<h1", "<h2", "<h3", "<table>", "<pre>", "<li>", "<blockquote>"].map(|tag| html.matches(tag).count());
+    let all: Vec<String> = folders.iter().map(|folder| rendered(folder)).collect();
+    for (folder, html) in folders.iter().zip(&all) {
+        assert!(!html.contains("<script") && !html.contains("<img") && !html.contains("<b>"), "{}", folder.display());
+        let links: Vec<&str> = html.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+        assert!(!links.is_empty() && links.iter().all(|link| link.starts_with('#')), "{links:?}");
+        assert!(html.contains("<input") && html.contains("Abort card</h2>"), "a checklist and a card: {}", folder.display());
+    }
+    // The hostile drill has the shape of the one that it was made from.
+    let plain = dir.path().join("plain");
+    let output = Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .args(["runbook", "drills/sandbox/fail-back.yaml", "--out", plain.to_str().unwrap()])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(output.status.success());
+    assert_eq!(shape(&all[2]), shape(&rendered(&plain)));
+}
+
+/// Every command of a Markdown file, a line each.
+fn command_lines(markdown: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut found = Vec::new();
+    for line in markdown.lines() {
+        match line.starts_with("```") {
+            true => inside = !inside,
+            false if inside && !line.trim().is_empty() => found.push(line.trim().to_owned()),
+            false => {}
+        }
+    }
+    found
+}
+
+/// Runs a tool of poppler, or says how to get it.
+fn poppler(tool: &str, arguments: &[&str]) -> String {
+    let done = Command::new(tool).args(arguments).output();
+    let done = done.unwrap_or_else(|error| panic!("{tool}: {error}; install it: apt-get install -y poppler-utils"));
+    assert!(done.status.success(), "{tool}: {}", String::from_utf8_lossy(&done.stderr));
+    String::from_utf8(done.stdout).unwrap()
+}
+
+#[test]
+fn on_paper_no_command_is_broken_but_where_it_says_so_and_those_of_the_card_are_large_enough() {
+    let (_dir, folders) = runbooks(false);
+    // What is not hostile, and has something in place.
+    let word = regex::Regex::new(r#"<word [^>]*yMin="([0-9.]+)"[^>]*yMax="([0-9.]+)">--[a-z-]+</word>"#).unwrap();
+    for folder in &folders[..2] {
+        for name in ["runbook", "abort-card"] {
+            let pdf = folder.join(format!("{name}.pdf"));
+            let page = folder.join(format!("{name}.html"));
+            chromium(&["--no-pdf-header-footer".into(), format!("--print-to-pdf={}", pdf.display()), url(&page)]);
+            let printed = poppler("pdftotext", &["-layout", pdf.to_str().unwrap(), "-"]);
+            let printed: Vec<&str> = printed.lines().map(str::trim).collect();
+            let lines = command_lines(&fs::read_to_string(folder.join(format!("{name}.md"))).unwrap());
+            assert!(lines.len() > 2, "{lines:?}");
+            for line in lines {
+                assert!(printed.contains(&line.as_str()), "{}: {line}: {printed:#?}", pdf.display());
+            }
+        }
+        // A box is as high as ascent and descent of the font together: 1.13 of its size in Liberation Mono.
+        let boxes = poppler("pdftotext", &["-bbox", folder.join("abort-card.pdf").to_str().unwrap(), "-"]);
+        let heights: Vec<f64> = word.captures_iter(&boxes).map(|it| it[2].parse::<f64>().unwrap() - it[1].parse::<f64>().unwrap()).collect();
+        assert!(!heights.is_empty() && heights.iter().all(|height| *height >= 8.5), "{heights:?}");
+    }
+}
+
+#[test]
+fn on_a_phone_no_page_of_a_runbook_is_wider_than_the_screen() {
+    let (_dir, folders) = runbooks(false);
+    for folder in &folders {
+        for name in ["runbook.html", "abort-card.html"] {
+            let look = "async () => { document.querySelectorAll('script').forEach(it => it.remove()); const frame = document.createElement('iframe'); \
+                        frame.style.width = '390px'; frame.style.height = '800px'; frame.srcdoc = document.documentElement.outerHTML; document.body.append(frame); \
+                        await new Promise(done => frame.onload = done); const inner = frame.contentDocument; \
+                        const row = inner.querySelector('.when tbody tr'); \
+                        return [inner.documentElement.scrollWidth, inner.body.innerText.length > 200, row ? inner.defaultView.getComputedStyle(row).display : 'none'].join(' '); }";
+            let said = run_in(&folder.join(name), "narrow", &[], &[], look);
+            let row = if name == "runbook.html" { "block" } else { "none" };
+            let width: u32 = said.split(' ').next().unwrap().parse().unwrap();
+            assert!(width <= 390 && said.ends_with(&format!("true {row}")), "{}/{name}: {said}", folder.display());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 """1,000 nodes cordoned and uncordoned on a real control plane, beside as many raw patches by a plain kube client, and `kubectl cordon`.
 
-Each round does both, one after the other, on the same cluster; a figure is compared with the one of the same round.
+Each round does both, one after the other, on the same cluster; a figure is compared with the one of the same round. The controller manager answers every
+cordon with a taint of its own, for seconds after the last one: all four parts of a round begin when it is done.
 """
 
 import contextlib
@@ -34,6 +35,7 @@ def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
         raw, ours, cordons = [], [], []
         for number in range((runs or 3) + 1):
             plain = patches(tool, cluster, False) + patches(tool, cluster, True)
+            settled(cluster)
             guarded = rehearse(binary, folder / f"round-{number}", bed["environment"])
             if number:
                 raw.append(plain)
@@ -64,7 +66,21 @@ def testbed(directory: Path) -> Iterator[dict]:
             process.stdin.close()
 
 
+def settled(cluster: dict) -> None:
+    """Waits until nothing has been changed in the cluster for a second."""
+    size, since, end = -1, 0.0, time.monotonic() + 120
+    while time.monotonic() < end:
+        now = Path(cluster["audit"]).stat().st_size
+        if now != size:
+            size, since = now, time.monotonic()
+        elif time.monotonic() - since > 1:
+            return
+        time.sleep(0.1)
+    raise SystemExit("scripts/bench: error: the cluster does not come to rest")
+
+
 def patches(tool: Path, cluster: dict, undo: bool) -> float:
+    settled(cluster)
     command = [str(tool), "cordon", "--kubeconfig", cluster["kubeconfig"], "--at-once", str(AT_ONCE), *(["--undo"] if undo else [])]
     said = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     if said["nodes"] != NODES:

@@ -56,8 +56,8 @@ impl Definition for GatewayNoCredentials {
         rule::open(&FLAVOR, Effect::Blackhole, scope, places, drill, step)
     }
 
-    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
-        rule::reopen(&FLAVOR, record)
+    fn reopen(record: &Record, places: &Places) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record, places)
     }
 
     fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {

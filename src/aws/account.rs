@@ -21,6 +21,7 @@ use super::error::CallError;
 use crate::cause::chain;
 use crate::clock::Timestamp;
 use crate::failpoint;
+use crate::fence;
 
 /// Credentials that are made anew as often as it takes: of a machine, a container, a pod, a role that is assumed. A program that people log in with, and
 /// a single sign-on, may ask for a person.
@@ -176,6 +177,7 @@ impl Account {
             what: tripped.to_string(),
         };
         failpoint::hit("aws.before").map_err(failed)?;
+        fence::check();
         let answer = call.await.map_err(|error| CallError::of(&account, &action, &error));
         let lost = |tripped: failpoint::Tripped| CallError::LostAnswer { account: account.clone(), action: action.clone(), why: tripped.to_string() };
         failpoint::hit("aws.after").map_err(lost)?;

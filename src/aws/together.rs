@@ -16,7 +16,7 @@ const MOST: usize = 200;
 /// A reading begins when no more questions have come for this long: half of what a call takes.
 const QUIET: Duration = Duration::from_millis(25);
 /// But questions wait no longer than this for others.
-const LONGEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_millis(1500);
 
 type Answer<V> = Result<Option<V>, CallError>;
 type Question<V> = (String, oneshot::Sender<Answer<V>>);

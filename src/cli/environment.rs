@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::drill::diagnostic::Diagnostic;
 use crate::drill::load::{self, Options};
 use crate::drill::spec::{Environment, EnvironmentSpec};
+use crate::prepare::files;
 use crate::sandbox::{self, Sandbox};
 
 /// Reads the environment of a flag: a file, or the sandbox's offline sample (nothing is started).
@@ -27,28 +28,12 @@ pub fn load_environment(text: &str, options: &Options) -> Result<Environment, Ve
     }
 }
 
-/// Every file that an environment names.
-fn files(environment: &mut EnvironmentSpec) -> impl Iterator<Item = &mut String> {
-    let kubeconfigs = environment.kubernetes.iter_mut().filter_map(|cluster| cluster.connection.kubeconfig_file.as_mut());
-    kubeconfigs.chain(environment.network.as_mut().and_then(|network| network.aws_address_ranges.as_mut()))
-}
-
 fn make_absolute(environment: &mut EnvironmentSpec, folder: &Path) -> Result<(), String> {
     for file in files(environment) {
         let path = std::path::absolute(folder.join(&*file)).map_err(|error| format!("the path of {file}: {error}"))?;
         *file = path.into_os_string().into_string().map_err(|path| format!("the path {} is no text", path.display()))?;
     }
     Ok(())
-}
-
-/// The environment without the folders of this machine, so that its hash is the same wherever its files lie.
-#[must_use]
-pub fn without_folders(environment: &Environment) -> Environment {
-    let mut environment = environment.clone();
-    for file in files(&mut environment.spec) {
-        *file = Path::new(&*file).file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    }
-    environment
 }
 
 /// An environment that is ready to be used: a file's, or that of a sandbox that was started for this command.
@@ -102,12 +87,13 @@ impl Opened {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::prepare::without_folders;
 
     const FILE: &str = "apiVersion: firedrill.dev/v1alpha1\nkind: Environment\nmetadata: {name: staging}\nspec:\n  kubernetes:\n    \
         - {name: east, uid: 2f0c6f5e-0d0c-4b62-9d0e-6f3c1b7a9e11, region: us-east-1, connection: {kubeconfigFile: keys/east}}\n    \
         - {name: west, uid: 91b7e0aa-52a4-4a35-8f0a-3f6a0f1f2c77, region: us-west-2, connection: {kubeconfigFile: /etc/keys/west}}\n";
 
-    fn files(environment: &Environment) -> Vec<String> {
+    fn kubeconfigs(environment: &Environment) -> Vec<String> {
         environment.spec.kubernetes.iter().filter_map(|cluster| cluster.connection.kubeconfig_file.clone()).collect()
     }
 
@@ -118,7 +104,7 @@ mod tests {
         std::fs::write(&file, FILE).unwrap();
         for name in [file.display().to_string(), format!("{}#staging", file.display())] {
             let environment = load_environment(&name, &Options::default()).unwrap();
-            assert_eq!(files(&environment), [dir.path().join("keys/east").display().to_string(), "/etc/keys/west".to_owned()]);
+            assert_eq!(kubeconfigs(&environment), [dir.path().join("keys/east").display().to_string(), "/etc/keys/west".to_owned()]);
         }
         // As named from a shell in another folder.
         let mut environment = load_environment(&file.display().to_string(), &Options::default()).unwrap().spec;

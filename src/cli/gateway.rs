@@ -3,17 +3,21 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use clap::{Args, Subcommand};
+use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::listing::{columns, plain, quoted};
 use super::{Context, Format};
 use crate::clock::Timestamp;
+use crate::cluster::api::Cluster;
 use crate::drill::suggest::did_you_mean;
 use crate::drill::text::DurationText;
 use crate::exit::Exit;
+use crate::fault::gateway::rule;
 use crate::gateway::client::{Client, ClientError, Removal};
 use crate::gateway::counts::{Counts, MOST, Stats};
 use crate::gateway::endpoint::Endpoint;
@@ -21,12 +25,16 @@ use crate::gateway::resolve::Resolve;
 use crate::gateway::rules::RuleStatus;
 use crate::gateway::server::{Config, Gateway as Server};
 use crate::gateway::steering::{ErrorCode, Status};
+use crate::gateway::watch::Watch;
 use crate::gateway::{Effect, Rule};
 
 /// Run the egress gateway: an AWS-aware forward proxy that faults can steer
 ///
 /// Point workloads at it with HTTPS_PROXY and HTTP_PROXY, or point their SDKs at it with endpoint_url=http://ADDR:PORT and say with --endpoint where such
 /// calls go. Without a rule it passes everything on. Rules come from drills; 'rules', 'put' and 'remove' are for hands.
+///
+/// Rules get in over a Unix socket (--socket), as GatewayRule objects of a cluster (--watch-namespace; `firedrill crds` defines them), or both. Without its
+/// API server the gateway goes on: rules that it knows stay until their deadline, and end by themselves.
 #[derive(Debug, Args)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -35,6 +43,8 @@ use crate::gateway::{Effect, Rule};
 Examples:
   firedrill gateway --socket /run/firedrill/gateway.sock
   firedrill gateway --socket /run/firedrill/gateway.sock --endpoint http://127.0.0.1:4566
+  firedrill gateway --watch-namespace firedrill --listen 0.0.0.0:3128                      # in a pod, with its service account
+  firedrill gateway --watch-namespace firedrill --context staging --socket gateway.sock    # from a shell, to try it
   firedrill gateway rules --socket /run/firedrill/gateway.sock
   firedrill gateway stats --socket /run/firedrill/gateway.sock --format json"
 )]
@@ -48,8 +58,24 @@ pub struct Gateway {
     pub listen: SocketAddr,
 
     /// Steering socket; only the user who runs the gateway may open it
-    #[arg(long, value_name = "PATH", required = true)]
+    #[arg(long, value_name = "PATH", required_unless_present = "watch_namespace")]
     pub socket: Option<PathBuf>,
+
+    /// Take the GatewayRule objects of this namespace in force, and say so in their status
+    #[arg(long, value_name = "NAME")]
+    pub watch_namespace: Option<String>,
+
+    /// A kubeconfig file, to watch with [default: the service account of the pod, unless --context is given]
+    #[arg(long, value_name = "FILE", requires = "watch_namespace")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// A context of the kubeconfig
+    #[arg(long, value_name = "NAME", requires = "watch_namespace")]
+    pub context: Option<String>,
+
+    /// What this gateway is called in the status of rules; each has a name of its own [default: $HOSTNAME, in a pod its name]
+    #[arg(long, value_name = "NAME", requires = "watch_namespace")]
+    pub name: Option<String>,
 
     /// Where AWS calls to the gateway itself are passed on, usually an emulator: for clients with endpoint_url=http://ADDR:PORT of the gateway
     #[arg(long, value_name = "http://HOST:PORT")]
@@ -150,17 +176,19 @@ pub struct Socket {
 
 /// Runs the command.
 pub async fn run(_context: &Context, args: Gateway) -> Exit {
-    match (args.steer, args.socket) {
-        (Some(steer), _) => match act(steer).await {
+    match args.steer {
+        Some(steer) => match act(steer).await {
             Ok(lines) => print(&lines),
             Err(error) => error,
         },
-        (None, Some(socket)) => serve(Config { listen: args.listen, socket, resolve: args.resolve, endpoint: args.endpoint }).await,
-        (None, None) => super::fail(Exit::Usage, "--socket is missing"),
+        None => serve(args).await,
     }
 }
 
-async fn serve(config: Config) -> Exit {
+async fn serve(args: Gateway) -> Exit {
+    super::operator::log(false);
+    let watch = args.watch_namespace.as_deref().map(|namespace| watch(&args, namespace));
+    let config = Config { listen: args.listen, socket: args.socket, resolve: args.resolve, endpoint: args.endpoint };
     if !config.listen.ip().is_loopback() {
         eprintln!("firedrill: warning: {} is not a loopback address: whoever reaches it can use this proxy", config.listen);
     }
@@ -171,7 +199,13 @@ async fn serve(config: Config) -> Exit {
         Ok(gateway) => gateway,
         Err(error) => return super::fail(Exit::Usage, error),
     };
-    let ready = format!("gateway listens on {}, steered by {}", gateway.address(), gateway.socket().display());
+    let socket = gateway.socket().map(|socket| socket.display().to_string());
+    let rules = watch.as_ref().map(|watch| format!("the GatewayRules of namespace {}", watch.namespace));
+    let steered: Vec<String> = socket.into_iter().chain(rules).collect();
+    let ready = format!("gateway listens on {}, steered by {}", gateway.address(), steered.join(" and "));
+    if let Some(watch) = watch {
+        gateway.watch(watch);
+    }
     // A closed output is no reason to stop carrying traffic.
     let _ = print(&[ready]);
     tokio::select! {
@@ -180,6 +214,19 @@ async fn serve(config: Config) -> Exit {
     }
     gateway.stop().await;
     Exit::Passed
+}
+
+fn watch(args: &Gateway, namespace: &str) -> Watch {
+    let connection = super::operator::connection(args.kubeconfig.as_deref(), args.context.as_deref());
+    // In a pod this is the pod's name. Two of one name would take each other's words back.
+    let host = || std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let name = args.name.clone().or_else(host).unwrap_or_else(|| format!("gateway-{}", ulid::Ulid::generate()));
+    Watch {
+        cluster: Cluster::any("own", &connection),
+        namespace: namespace.to_owned(),
+        name,
+        prove: Arc::new(|rule, listen| rule::acts(rule, listen).boxed()),
+    }
 }
 
 /// Each connection takes two descriptors, and the usual soft limit is 1,024: use what the system allows.

@@ -6,7 +6,6 @@ use std::io::{self, Write as _};
 use std::time::Duration;
 
 use super::Context;
-use crate::clock::Timestamp;
 use crate::journal::place;
 
 /// Prints to standard output. A closed output is no reason for another exit code.
@@ -28,12 +27,6 @@ pub fn plain(text: &str) -> String {
         }
     }
     shown
-}
-
-/// An instant without its fraction: `2026-11-22T12:14:03Z`.
-#[must_use]
-pub fn seconds(at: Timestamp) -> String {
-    at.utc().to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
 }
 
 /// A length of time in its largest unit, rounded down: `12s`, `3m`, `5h`, `45d`.

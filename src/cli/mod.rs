@@ -11,6 +11,7 @@ use crate::journal::sqlite::Sqlite;
 
 pub mod abandon;
 pub mod abort;
+pub mod admission;
 pub mod compare;
 pub mod completions;
 pub mod crds;
@@ -20,6 +21,7 @@ pub mod gateway;
 pub mod history;
 pub mod init;
 pub mod listing;
+pub mod operator;
 pub mod people;
 pub mod plan;
 pub mod policy;
@@ -27,6 +29,7 @@ pub mod prepare;
 pub mod report;
 pub mod resume;
 pub mod run;
+pub mod runbook;
 pub mod sandbox;
 pub mod schedule;
 pub mod schema;
@@ -57,6 +60,7 @@ pub enum Command {
     Plan(plan::Plan),
     Policy(policy::Policy),
     Run(run::Run),
+    Runbook(runbook::Runbook),
     Resume(resume::Resume),
     Abort(abort::Abort),
     Sweep(sweep::Sweep),
@@ -70,6 +74,8 @@ pub enum Command {
     Schema(schema::Schema),
     Completions(completions::Completions),
     Crds(crds::Crds),
+    Admission(admission::Admission),
+    Operator(operator::Operator),
     Gateway(gateway::Gateway),
     Sandbox(sandbox::Sandbox),
 }
@@ -135,6 +141,7 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Plan(args) => plan::run(&context, args).await,
         Command::Policy(args) => policy::run(&context, args).await,
         Command::Run(args) => run::run(&context, args).await,
+        Command::Runbook(args) => runbook::run(&context, args).await,
         Command::Resume(args) => resume::run(&context, args).await,
         Command::Abort(args) => abort::run(&context, args).await,
         Command::Sweep(args) => sweep::run(&context, args).await,
@@ -148,6 +155,8 @@ pub async fn main(cli: Cli) -> Exit {
         Command::Schema(args) => schema::run(&context, args).await,
         Command::Completions(args) => completions::run(&context, args).await,
         Command::Crds(args) => crds::run(&context, args).await,
+        Command::Admission(args) => admission::run(&context, args).await,
+        Command::Operator(args) => operator::run(&context, args).await,
         Command::Gateway(args) => gateway::run(&context, args).await,
         Command::Sandbox(args) => sandbox::run(&context, args).await,
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::prepare::{Prepared, exit_of, occupied_so_far, prepare};
+use super::prepare::{Prepared, occupied_so_far, prepare};
 use super::session::say;
 use super::{Context, Format};
 use crate::drill::diagnostic::printable;
@@ -15,6 +15,7 @@ use crate::event::StepKind;
 use crate::exit::Exit;
 use crate::fault::{Expiry, Record};
 use crate::plan::PlannedStep;
+use crate::prepare::exit_of;
 
 /// A step with more targets than this is told by its first ones.
 const FEW: usize = 2;
@@ -111,7 +112,8 @@ fn step_text(out: &mut String, step: &PlannedStep, most: usize) {
     for line in &step.radius {
         let _ = writeln!(out, "  blast radius: {}", printable(line));
     }
-    let expiry = step.expiry.map_or("", Expiry::text);
+    // An action has no dead-man, and must not have one: evacuated is the safe state.
+    let expiry = if step.kind == StepKind::Action { "undone once the region is healthy" } else { step.expiry.map_or("", Expiry::text) };
     if step.records.len() <= most {
         for (record, by_hand) in step.records.iter().zip(&step.by_hand) {
             let _ = writeln!(out, "  touches {} ({expiry})", printable(&named(record)));
@@ -135,7 +137,7 @@ fn step_text(out: &mut String, step: &PlannedStep, most: usize) {
 }
 
 /// A target as people name it: in a cluster by the cluster's name, and without the uid that tells it from a later one of that name.
-fn named(record: &Record) -> String {
+pub(super) fn named(record: &Record) -> String {
     let cluster = record.invert.pointer("/cluster/name").and_then(Value::as_str);
     let object = record.target.id.rsplit_once('/').filter(|(_, uid)| is_uid(uid)).map_or(record.target.id.as_str(), |(object, _)| object);
     cluster.map_or_else(|| record.target.to_string(), |cluster| format!("{cluster}: {object}"))

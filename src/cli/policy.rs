@@ -6,7 +6,6 @@ use clap::Args;
 
 use super::environment::load_environment;
 use super::listing::{command, print, quoted};
-use super::prepare::all_probes;
 use super::session::warn;
 use super::{Context, fail, fail_invalid};
 use crate::aws::policy::{Purpose, document};
@@ -21,6 +20,7 @@ use crate::exit::Exit;
 use crate::fault::KindSource;
 use crate::fault::registry::Registry;
 use crate::needs::Needs;
+use crate::prepare::all_probes;
 use crate::probe::ProbeSource;
 use crate::probe::open::Opener;
 

@@ -7,17 +7,16 @@ use clap::Args;
 
 use super::listing::command;
 use super::report::find_open;
-use super::session::{Telling, conclude, listen, report_dir, say};
+use super::session::{Telling, conclude, listen, report_dir, say, warn};
+use super::sweep::gate_is_missing;
 use super::{Context, existing_journal, fail, fail_journal};
 use crate::clock::Clock;
 use crate::drill::spec::EnvironmentSpec;
 use crate::engine::control::Control;
 use crate::engine::recovery::{self, RecoveryError};
-use crate::engine::{Answer, People, World};
 use crate::exit::Exit;
-use crate::fault::registry::Registry;
 use crate::journal::{Journal, JournalError};
-use crate::probe::open::Opener;
+use crate::prepare::recovery_world;
 
 /// Finish the undo of a run that died
 ///
@@ -79,24 +78,14 @@ async fn resume(context: &Context, args: &Resume) -> Result<Exit, RecoveryError>
     }
     let dir = report_dir(args.report_dir.as_deref(), journal.dir(), &run);
     let telling = Telling::resume(clock, &journal, &run).await;
-    let world = world(clock, journal.clone(), &environment);
+    let world = recovery_world(clock, journal.clone(), &environment);
+    let of_a_sweep = summary.header.drill_document.is_null();
     let outcome = recovery::resume(world, summary, controlled, telling.sinks.clone()).await;
     telling.finish().await;
-    Ok(conclude(context, &outcome?, &dir, false))
-}
-
-/// The world of a recovery: no person is asked anything.
-pub fn world(clock: Clock, journal: Arc<dyn Journal>, environment: &EnvironmentSpec) -> World {
-    let kinds = Registry::new(environment);
-    let probes = Opener::sharing(environment, clock, kinds.connections());
-    World { clock, journal, kinds: Arc::new(kinds), probes: Arc::new(probes), people: Arc::new(Nobody) }
-}
-
-struct Nobody;
-
-#[async_trait::async_trait]
-impl People for Nobody {
-    async fn ask(&self, _step: &str, _role: &str, _instruction: &str, _limit: crate::clock::Timestamp) -> Answer {
-        Answer::Failed("a recovery asks nobody".to_owned())
+    let outcome = outcome?;
+    let exit = conclude(context, &outcome, &dir, false);
+    if of_a_sweep && outcome.in_place.iter().any(|record| record.action) {
+        warn(&gate_is_missing(context, "FILE"));
     }
+    Ok(exit)
 }

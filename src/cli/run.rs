@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::listing::command;
 use super::people::{Terminal, Unattended};
-use super::prepare::{Prepared, occupied, prepare, refusal, refuse};
+use super::prepare::{Prepared, occupied, prepare, refuse};
 use super::session::{Telling, conclude, listen, report_dir, warn};
 use super::{Context, fail};
 use crate::engine::control::Control;
@@ -15,6 +15,7 @@ use crate::engine::{World, runner};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::journal::sqlite::Sqlite;
+use crate::prepare::refusal;
 
 /// Run a drill: inject, hold, undo everything, score it, write the report
 ///

@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value as Json, json};
 
 use super::environment::load_environment;
-use super::listing::{columns, plain, print, seconds};
+use super::listing::{columns, plain, print};
 use super::{Context, Format, fail, fail_invalid};
-use crate::clock::Timestamp;
+use crate::clock::{Timestamp, seconds};
 use crate::drill::diagnostic::Diagnostic;
 use crate::drill::load::{self, Options};
 use crate::drill::schedule::calendar::{Calendar, Closed, Coming, MOST_COUNTED, coming};

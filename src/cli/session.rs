@@ -2,28 +2,22 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Context, listing};
-use crate::clock::{Clock, Timestamp};
+use crate::clock::Clock;
 use crate::engine::control::{Control, Urgency};
 use crate::engine::runner::Outcome;
-use crate::event::{RunEvent, StopReason};
+use crate::event::RunEvent;
 use crate::exit::Exit;
 use crate::journal::sqlite::Sqlite;
 use crate::report::files::Writer;
 use crate::report::live::Live;
 use crate::report::story::{Reader, Story};
 use crate::report::{self, Format, Sink};
-
-/// A step of the system clock, or a sleep of the machine, of this length turns the run round.
-const JUMP: Duration = Duration::from_secs(10);
-/// How often it is looked for.
-const JUMP_LOOK: Duration = Duration::from_secs(1);
 
 /// Listens for SIGINT, SIGTERM and SIGHUP, and for jumps of the clock, until the process ends.
 ///
@@ -41,19 +35,7 @@ pub fn listen(control: &Control, clock: Clock) -> std::io::Result<()> {
         });
     }
     let control = control.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(JUMP_LOOK).await;
-            let (wall, ours) = (Timestamp::from(SystemTime::now()), clock.now());
-            let jump = wall.since(ours).max(ours.since(wall));
-            if jump >= JUMP {
-                let detail =
-                    format!("the machine slept, or its clock jumped, by {} s; samples and deadlines are no longer to be trusted", jump.as_secs());
-                control.stop(StopReason::ClockJumped, detail);
-                return;
-            }
-        }
-    });
+    tokio::spawn(async move { control.stop_when_the_clock_jumps(clock).await });
     Ok(())
 }
 

@@ -7,7 +7,6 @@ use clap::Args;
 
 use super::environment::load_environment;
 use super::listing::command;
-use super::resume::world;
 use super::session::{Telling, conclude, listen, report_dir, say, warn};
 use super::{Context, fail, fail_invalid, fail_journal};
 use crate::clock::Clock;
@@ -18,8 +17,9 @@ use crate::engine::control::Control;
 use crate::engine::recovery::{self, Leftover, RecoveryError, Search};
 use crate::exit::Exit;
 use crate::fault::{Expiry, KindSource, Record};
-use crate::journal::Journal;
 use crate::journal::sqlite::Sqlite;
+use crate::journal::{Journal, JournalError, place};
+use crate::prepare::recovery_world;
 use crate::sandbox;
 
 /// Find what firedrill left in an environment, without the journal; --apply undoes it
@@ -65,17 +65,35 @@ pub async fn run(context: &Context, args: Sweep) -> Exit {
         Ok(drill) => drill.map_or_else(DrillSpec::default, |drill| drill.spec),
         Err(found) => return fail_invalid(&found),
     };
-    match sweep(context, &args, environment, drill).await {
+    let swept = match sweep(context, &args, environment.clone(), drill.clone()).await {
+        Err(RecoveryError::Journal(error @ JournalError::Unreadable(_))) => match beside(context) {
+            Ok(beside) => {
+                warn(&format!("{error}"));
+                warn(&format!("this sweep goes on without it, and remembers what it undoes in {}", beside.display()));
+                warn("a run that another process has going on cannot be told from one that died: end it first");
+                sweep(&Context { state_dir: Some(beside) }, &args, environment, drill).await
+            }
+            Err(error) => Err(error.into()),
+        },
+        swept => swept,
+    };
+    match swept {
         Ok(exit) => exit,
         Err(RecoveryError::Journal(error)) => fail_journal(&error),
         Err(error) => fail(Exit::Refused, error),
     }
 }
 
+/// Where a sweep remembers what it undoes when the journal itself does not read, which stays as it is.
+fn beside(context: &Context) -> Result<PathBuf, JournalError> {
+    let state = context.state_dir.clone().map_or_else(place::default_dir, Ok)?;
+    Ok(state.join("swept"))
+}
+
 async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill: DrillSpec) -> Result<Exit, RecoveryError> {
     let journal = Arc::new(Sqlite::open_default(context.state_dir.as_deref())?);
     let clock = Clock::system();
-    let world = world(clock, journal.clone(), &environment.spec);
+    let world = recovery_world(clock, journal.clone(), &environment.spec);
     let Search { leftovers, unsearched } = recovery::search(&world).await?;
     // One sentence for each place, not for each kind that would have looked there.
     let mut said: Vec<String> = Vec::new();
@@ -122,10 +140,11 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         telling.finish().await;
         let outcome = outcome?;
         let exit = conclude(context, &outcome, &report_dir(args.report_dir.as_deref(), journal.dir(), &run), false);
-        if args.drill.is_none() && outcome.in_place.iter().any(|record| record.action) {
-            // Without the gate nobody can say that traffic may return.
-            let again = format!("sweep --env {} --drill FILE --apply", args.env);
-            warn(&format!("actions stay; with the drill that made them, whose regionHealthy gates fail-back: {}", command(context, &again)));
+        let actions = outcome.in_place.iter().any(|record| record.action);
+        if actions && args.drill.is_none() {
+            warn(&gate_is_missing(context, &args.env));
+        } else if actions && !unsearched.is_empty() {
+            warn("actions stay: traffic returns only when everything could be searched; see `not searched` above, and sweep again");
         }
         // An undone run is what was asked for: only what is left, or someone else's, is news.
         worst = match (worst, exit) {
@@ -141,6 +160,12 @@ async fn sweep(context: &Context, args: &Sweep, environment: Environment, drill:
         ));
     }
     Ok(worst)
+}
+
+/// Without the gate nobody can say that traffic may return.
+pub(super) fn gate_is_missing(context: &Context, env: &str) -> String {
+    let again = command(context, &format!("sweep --env {env} --drill FILE --apply"));
+    format!("actions stay; with the drill that made them, whose regionHealthy gates fail-back: {again}")
 }
 
 fn list(leftover: &Leftover, kinds: &dyn KindSource) {

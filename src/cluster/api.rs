@@ -10,7 +10,7 @@ use hyper::http;
 use hyper::{Method, Request};
 use kube::Client;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
@@ -20,7 +20,9 @@ use super::error::ApiError;
 use super::resource::{ACCESS_REVIEWS, At, NAMESPACES, PODS, Resource};
 use super::together::Together;
 use super::{Reference, connect};
+use crate::drill::spec::ClusterConnection;
 use crate::failpoint;
+use crate::fence;
 
 /// So many objects a page: kubectl's own figure.
 const PAGE: usize = 500;
@@ -35,7 +37,10 @@ const REVIEWS: usize = 8;
 /// A cluster. It is connected to at the first call.
 pub struct Cluster {
     reference: Reference,
+    /// Whether it may be any cluster.
+    any: bool,
     client: OnceCell<Client>,
+    watching: OnceCell<Client>,
     /// When its identity was last seen to be right.
     seen: Mutex<Option<Instant>>,
     together: Together,
@@ -71,7 +76,26 @@ impl Cluster {
     /// A cluster that is not connected to yet.
     #[must_use]
     pub fn new(reference: Reference) -> Self {
-        Self { reference, client: OnceCell::new(), seen: Mutex::new(None), together: Together::default() }
+        Self { reference, any: false, client: OnceCell::new(), watching: OnceCell::new(), seen: Mutex::new(None), together: Together::default() }
+    }
+
+    /// The cluster of a connection, whichever it is: its uid is read, and from then on it must stay the same.
+    pub async fn discover(name: &str, connection: &ClusterConnection) -> Result<Self, ApiError> {
+        let reference = Reference { name: name.to_owned(), uid: String::new(), connection: connection.clone() };
+        let mut cluster = Self::new(reference);
+        let at = NAMESPACES.at(None, "kube-system");
+        let found: Value =
+            cluster.patiently(|| request(Method::GET, &at.path(), None, None)).await.map_err(|error| error.naming(&cluster.check_access()))?;
+        cluster.reference.uid = found.pointer("/metadata/uid").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(cluster)
+    }
+
+    /// The cluster of a connection, whichever it is, for who follows one namespace of it and may do nothing else: its uid is never looked at, which would
+    /// need a permission on the whole cluster. Not for targets.
+    #[must_use]
+    pub fn any(name: &str, connection: &ClusterConnection) -> Self {
+        let reference = Reference { name: name.to_owned(), uid: String::new(), connection: connection.clone() };
+        Self { any: true, ..Self::new(reference) }
     }
 
     /// How it is named, known and reached.
@@ -127,6 +151,22 @@ impl Cluster {
         fields: Option<&str>,
     ) -> Result<Vec<T>, ApiError> {
         self.check().await?;
+        Ok(self.pages(resource, namespace, labels, fields).await?.0)
+    }
+
+    /// Every object of a namespace's collection, and the version of it from which a watch goes on.
+    pub async fn list_at(&self, resource: Resource, namespace: &str) -> Result<(Vec<Value>, String), ApiError> {
+        self.check().await?;
+        self.pages(resource, Some(namespace), None, None).await
+    }
+
+    async fn pages<T: DeserializeOwned>(
+        &self,
+        resource: Resource,
+        namespace: Option<&str>,
+        labels: Option<&str>,
+        fields: Option<&str>,
+    ) -> Result<(Vec<T>, String), ApiError> {
         let mut items = Vec::new();
         let mut token = String::new();
         loop {
@@ -136,16 +176,32 @@ impl Cluster {
             items.extend(page.items);
             token = page.metadata.next;
             if token.is_empty() {
-                return Ok(items);
+                return Ok((items, page.metadata.resource_version));
             }
         }
     }
 
-    /// Writes: a JSON patch (RFC 6902), whose `test` operations are its conditions. Returns the object as it is after it.
-    pub async fn patch(&self, at: &At<'_>, operations: &[Value]) -> Result<Value, ApiError> {
+    /// Writes: a JSON patch (RFC 6902), whose `test` operations are its conditions.
+    pub async fn patch(&self, at: &At<'_>, operations: &[Value]) -> Result<(), ApiError> {
+        self.patch_as::<IgnoredAny>(at, operations).await.map(drop)
+    }
+
+    /// Writes: the same, for who needs the object as it is after it.
+    pub async fn patched(&self, at: &At<'_>, operations: &[Value]) -> Result<Value, ApiError> {
+        self.patch_as(at, operations).await
+    }
+
+    async fn patch_as<T: DeserializeOwned>(&self, at: &At<'_>, operations: &[Value]) -> Result<T, ApiError> {
         let (path, body) = (format!("{}?fieldManager=firedrill", at.path()), json!(operations));
         let sent = self.write(Write::Patch, || request(Method::PATCH, &path, Some(&body), Some("application/json-patch+json"))).await;
         sent.map_err(|error| error.naming(&self.access("patch", at.resource, at.namespace).named(at.name)))
+    }
+
+    /// Writes: the same on the object's status.
+    pub async fn patch_status(&self, at: &At<'_>, operations: &[Value]) -> Result<Value, ApiError> {
+        let (path, body) = (format!("{}/status?fieldManager=firedrill", at.path()), json!(operations));
+        let sent = self.write(Write::Patch, || request(Method::PATCH, &path, Some(&body), Some("application/json-patch+json"))).await;
+        sent.map_err(|error| error.naming(&self.access("patch", at.resource, at.namespace).subresource("status").named(at.name)))
     }
 
     /// Writes: a new object.
@@ -168,7 +224,7 @@ impl Cluster {
 
     async fn delete_if(&self, at: &At<'_>, preconditions: Value) -> Result<(), ApiError> {
         let body = json!({"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions});
-        match self.write(Write::Delete, || request(Method::DELETE, &at.path(), Some(&body), None)).await {
+        match self.write::<IgnoredAny>(Write::Delete, || request(Method::DELETE, &at.path(), Some(&body), None)).await {
             Ok(_) | Err(ApiError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.naming(&self.access("delete", at.resource, at.namespace).named(at.name))),
         }
@@ -184,7 +240,7 @@ impl Cluster {
             "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": name, "namespace": namespace}, "deleteOptions": options,
         });
         let path = format!("{}/eviction?fieldManager=firedrill", PODS.at(Some(namespace), name).path());
-        match self.write(Write::Evict, || request(Method::POST, &path, Some(&body), None)).await {
+        match self.write::<IgnoredAny>(Write::Evict, || request(Method::POST, &path, Some(&body), None)).await {
             Ok(_) | Err(ApiError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.naming(&self.access("create", PODS, Some(namespace)).subresource("eviction"))),
         }
@@ -218,6 +274,9 @@ impl Cluster {
 
     /// That this is the cluster that is meant, seen within the last minute.
     pub async fn check(&self) -> Result<(), ApiError> {
+        if self.any {
+            return Ok(());
+        }
         let mut seen = self.seen.lock().await;
         if seen.is_some_and(|at| at.elapsed() < TRUSTED) {
             return Ok(());
@@ -252,11 +311,12 @@ impl Cluster {
     }
 
     /// The only way to a change.
-    async fn write(&self, write: Write, call: impl Fn() -> Result<Request<Vec<u8>>, http::Error>) -> Result<Value, ApiError> {
+    async fn write<T: DeserializeOwned>(&self, write: Write, call: impl Fn() -> Result<Request<Vec<u8>>, http::Error>) -> Result<T, ApiError> {
         self.check().await?;
         let (before, after) = write.failpoints();
         let failed = |what: failpoint::Tripped| ApiError::Failed { cluster: self.name().to_owned(), code: 0, what: what.to_string() };
         failpoint::hit(before).map_err(failed)?;
+        fence::check();
         let answer = match write {
             // A budget's 429 is no throttling: who drains decides when to ask again.
             Write::Evict => self.once(&call).await,
@@ -292,6 +352,15 @@ impl Cluster {
     }
 }
 
+impl Cluster {
+    /// The client of watches, whose answers do not end.
+    pub(super) async fn watching(&self) -> Result<&Client, ApiError> {
+        let unusable = |why: String| ApiError::Config { cluster: self.name().to_owned(), why };
+        let connect = || async { connect::patient(&self.reference.connection, super::watch::SILENCE).await.map_err(unusable) };
+        self.watching.get_or_try_init(connect).await
+    }
+}
+
 /// One page of a collection.
 #[derive(Deserialize)]
 struct Page<T> {
@@ -306,6 +375,8 @@ struct PageMetadata {
     /// Where the next page begins; empty on the last.
     #[serde(default, rename = "continue")]
     next: String,
+    #[serde(default, rename = "resourceVersion")]
+    resource_version: String,
 }
 
 fn page_path(resource: Resource, namespace: Option<&str>, labels: Option<&str>, fields: Option<&str>, token: &str) -> String {

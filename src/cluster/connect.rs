@@ -18,9 +18,14 @@ const ANSWER: Duration = Duration::from_secs(15);
 
 /// A client for the connection. `Err` is one sentence. No call of the cluster yet, but the kubeconfig's credentials command runs.
 pub async fn client(connection: &ClusterConnection) -> Result<Client, String> {
+    patient(connection, ANSWER).await
+}
+
+/// The same, for answers that take longer: nothing comes for at most `silence`.
+pub async fn patient(connection: &ClusterConnection, silence: Duration) -> Result<Client, String> {
     let mut config = config(connection).await?;
     config.connect_timeout = Some(CONNECT);
-    config.read_timeout = Some(ANSWER);
+    config.read_timeout = Some(silence);
     config.reset_reader_on_write = true;
     // kube would send a call again on 429, 503 and 504, writes too, unseen and for up to sixteen minutes: a 503 may have been carried out, and a drain
     // must hear its budget's 429. Who calls decides.

@@ -2,11 +2,13 @@
 
 pub mod access;
 pub mod api;
+pub mod condition;
 pub mod connect;
 pub mod error;
 pub mod rbac;
 pub mod resource;
 pub mod together;
+pub mod watch;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

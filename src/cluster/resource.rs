@@ -49,6 +49,12 @@ pub const VALIDATING_WEBHOOKS: Resource =
 /// Admission webhooks that change.
 pub const MUTATING_WEBHOOKS: Resource =
     resource("admissionregistration.k8s.io", "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration");
+/// Leases.
+pub const LEASES: Resource = resource("coordination.k8s.io", "v1", "leases", "Lease");
+/// Events.
+pub const EVENTS: Resource = resource("events.k8s.io", "v1", "events", "Event");
+/// Rules of egress gateways, defined by `firedrill crds`.
+pub const GATEWAY_RULES: Resource = resource("firedrill.dev", "v1alpha1", "gatewayrules", "GatewayRule");
 /// Reviews of what the caller may do.
 pub const ACCESS_REVIEWS: Resource = resource("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview");
 

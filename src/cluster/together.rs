@@ -19,8 +19,10 @@ use super::resource::NODES;
 const MANY: usize = 32;
 /// So many of many are read one by one all the same: the first undo does not wait for a listing.
 const AHEAD: usize = 4;
-/// After a listing further questions are gathered until none has come for so long, and for so long at most.
-const GATHER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// A listing begins when no question has come for so long, and after so long at most: those that come together are there by then.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(50));
+/// After a listing it is so long: what comes then are changes that are read back one after the other, and nobody waits for them with the next change.
+const GATHER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1500));
 
 /// What is kept of a node in a listing: its identity, its marks, whether it takes pods.
 #[derive(Deserialize)]
@@ -68,11 +70,28 @@ impl Together {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting.len()
     }
 
-    /// Takes all questions; none are left: whoever answered them is done.
-    fn take(&self) -> Vec<Question> {
+    /// Whether none is left: then whoever answered them is done.
+    fn is_done(&self) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.busy = !state.waiting.is_empty();
-        std::mem::take(&mut state.waiting)
+        !state.busy
+    }
+
+    fn take(&self) -> Vec<Question> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting)
+    }
+
+    /// Waits while questions keep coming.
+    async fn until_quiet(&self, (quiet, longest): (Duration, Duration)) {
+        let (mut seen, end) = (self.waiting(), Instant::now() + longest);
+        loop {
+            tokio::time::sleep(quiet).await;
+            let now = self.waiting();
+            if now == seen || Instant::now() >= end {
+                return;
+            }
+            seen = now;
+        }
     }
 }
 
@@ -88,32 +107,23 @@ pub async fn node(cluster: &Arc<Cluster>, name: &str) -> Answer {
 }
 
 async fn answer_all(cluster: Arc<Cluster>) {
+    let together = cluster.together();
     // Those that come together are there by then.
     tokio::task::yield_now().await;
-    loop {
-        let mut asked = cluster.together().take();
-        if asked.is_empty() {
-            return;
-        }
+    while !together.is_done() {
+        let mut asked = together.take();
         if asked.len() < MANY {
             one_by_one(&cluster, asked).await;
             continue;
         }
-        let rest = asked.split_off(AHEAD);
-        futures::future::join(one_by_one(&cluster, asked), listed(&cluster, rest)).await;
-        gather(&cluster).await;
-    }
-}
-
-async fn gather(cluster: &Cluster) {
-    let (mut seen, end) = (cluster.together().waiting(), Instant::now() + GATHER.1);
-    loop {
-        tokio::time::sleep(GATHER.0).await;
-        let now = cluster.together().waiting();
-        if now == seen || Instant::now() >= end {
-            return;
-        }
-        seen = now;
+        let mut rest = asked.split_off(AHEAD);
+        let others = async {
+            together.until_quiet(SETTLE).await;
+            rest.append(&mut together.take());
+            listed(&cluster, rest).await;
+        };
+        futures::future::join(one_by_one(&cluster, asked), others).await;
+        together.until_quiet(GATHER).await;
     }
 }
 

@@ -515,6 +515,10 @@ pub struct DrillScheduleSpec {
     /// What happens when the previous run is still going. Default `Forbid`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub concurrency_policy: Option<ConcurrencyPolicy>,
+    /// Who asks for its runs: a role or an account. An environment that asks for approvals takes no run that says nobody, and that one's approval does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 512))]
+    pub requested_by: Option<String>,
     /// No runs while true.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub suspend: bool,
@@ -558,7 +562,7 @@ pub struct DrillRunSpec {
     /// Name of the environment.
     #[schemars(length(max = 63), extend("format" = "name"))]
     pub environment: String,
-    /// Who asked for the run: a role or an account, never shown in reports.
+    /// Who asked for the run: a role or an account, never shown in reports. An environment that asks for approvals takes no run without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     pub requested_by: Option<String>,

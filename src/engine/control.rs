@@ -1,8 +1,16 @@
 //! How a run is asked to stop: the signal ladder, and everything else that turns it round.
 
+use std::time::{Duration, SystemTime};
+
 use tokio::sync::{mpsc, watch};
 
+use crate::clock::{Clock, Timestamp};
 use crate::event::StopReason;
+
+/// A step of the system clock, or a sleep of the machine, of this length turns the run round.
+const JUMP: Duration = Duration::from_secs(10);
+/// How often it is looked for.
+const JUMP_LOOK: Duration = Duration::from_secs(1);
 
 /// How urgently the run was asked to stop. Order matters: it only ever rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -83,6 +91,20 @@ impl Control {
         };
         self.stop(reason, detail);
         reached
+    }
+
+    /// Turns the run round when the system clock steps, or the machine sleeps; returns then.
+    pub async fn stop_when_the_clock_jumps(&self, clock: Clock) {
+        loop {
+            tokio::time::sleep(JUMP_LOOK).await;
+            let (wall, ours) = (Timestamp::from(SystemTime::now()), clock.now());
+            let jump = wall.since(ours).max(ours.since(wall));
+            if jump >= JUMP {
+                let why = "samples and deadlines are no longer to be trusted";
+                self.stop(StopReason::ClockJumped, format!("the machine slept, or its clock jumped, by {} s; {why}", jump.as_secs()));
+                return;
+            }
+        }
     }
 
     /// Asks the run to turn round. A run that is over hears nothing.

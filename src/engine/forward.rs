@@ -1,5 +1,7 @@
 //! The forward half of the undo protocol: one step from durable intent to verified effect.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::StreamExt;
@@ -21,6 +23,12 @@ const LOOKED_AT: usize = 1024;
 const CALL: Duration = Duration::from_secs(20);
 /// Pause between two looks at whether a fault bites.
 const BITE_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often people are told what a step waits for.
+const TOLD_EVERY: Duration = Duration::from_secs(15);
+
+/// Targets that wait, and for what.
+type Waiting = Mutex<BTreeMap<String, String>>;
 
 /// What a fault or action step works with.
 pub struct Forward<'a> {
@@ -75,7 +83,10 @@ impl Forward<'_> {
     }
 
     async fn inject_all(&self, records: &[Record]) -> Result<(), StepOutcome> {
-        let mut calls = futures::stream::iter(records.to_vec()).map(|record| async move { self.inject(&record).await }).buffer_unordered(AT_ONCE);
+        let turns = &Semaphore::new(AT_ONCE);
+        // Those whose call is over are remembered while the next ones call.
+        let mut calls =
+            futures::stream::iter(records.to_vec()).map(|record| async move { self.inject(&record, turns).await }).buffer_unordered(AT_ONCE * 2);
         let mut outcome = Ok(());
         // Every call is awaited to its end: a dropped call could be a mutation that nobody knows of.
         while let Some(injected) = calls.next().await {
@@ -92,7 +103,9 @@ impl Forward<'_> {
         outcome
     }
 
-    async fn inject(&self, record: &Record) -> Injected {
+    async fn inject(&self, record: &Record, turns: &Semaphore) -> Injected {
+        let turn = turns.acquire().await;
+        crate::fence::check();
         if self.cancel.is_cancelled() || self.clock.now() >= self.limit {
             return Injected::NotStarted;
         }
@@ -116,6 +129,7 @@ impl Forward<'_> {
                 Observed::Prior | Observed::Absent | Observed::Unreadable { .. } => Err(error),
             },
         };
+        drop(turn);
         match landed {
             Ok(()) => match self.ledger.set(record, Phase::Injected, None).await {
                 Ok(()) => Injected::Yes,
@@ -128,13 +142,18 @@ impl Forward<'_> {
     /// Looks until every target is seen to bite or the limit runs out; says why not.
     async fn verify_all(&self, records: &[Record]) -> Option<String> {
         let calls = &Semaphore::new(AT_ONCE);
+        let waiting = &Mutex::default();
         let looks = futures::stream::iter(records.to_vec()).map(|record| async move {
-            match self.verify(&record, calls).await {
+            match self.verify(&record, calls, waiting).await {
                 Bite::Verified => self.ledger.set(&record, Phase::Verified, None).await.err().map(|error| error.to_string()),
                 Bite::Unproven { why } | Bite::Unprovable { why } => Some(format!("{}: {why}", record.target)),
             }
         });
-        let problems: Vec<String> = looks.buffered(LOOKED_AT).filter_map(futures::future::ready).collect().await;
+        let problems = looks.buffered(LOOKED_AT).filter_map(futures::future::ready).collect::<Vec<String>>();
+        let problems = tokio::select! {
+            problems = problems => problems,
+            never = self.tell_of(waiting) => never,
+        };
         match problems.as_slice() {
             [] => None,
             [only] => Some(only.clone()),
@@ -142,12 +161,35 @@ impl Forward<'_> {
         }
     }
 
+    /// Says now and then what the step waits for: a drain may stand before a budget for minutes.
+    async fn tell_of(&self, waiting: &Waiting) -> Vec<String> {
+        loop {
+            self.clock.sleep_until(self.clock.now().plus(TOLD_EVERY)).await;
+            let text = {
+                let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                waiting.first_key_value().map(|(target, why)| format!("step '{}' waits for {} target(s): {target}: {why}", self.step, waiting.len()))
+            };
+            if let Some(text) = text {
+                self.log.emit(Event::Note { text }).await;
+            }
+        }
+    }
+
     /// Goes on with a fault that takes several calls, and looks at one that is complete.
-    async fn look(&self, record: &Record, calls: &Semaphore) -> Bite {
+    async fn look(&self, record: &Record, calls: &Semaphore, waiting: &Waiting) -> Bite {
         let proceeded = {
             let _permit = calls.acquire().await;
             in_time(self.kind.proceed(record), |why| Err(KindError::LostAnswer(why))).await
         };
+        {
+            let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            match &proceeded {
+                Ok(Progress::Waiting { why }) => waiting.insert(record.target.to_string(), why.clone()),
+                // Nearly always: most kinds wait for nothing.
+                _ if waiting.is_empty() => None,
+                Ok(Progress::Done) | Err(_) => waiting.remove(&record.target.to_string()),
+            };
+        }
         match proceeded {
             Ok(Progress::Done) => in_time(self.kind.bite(record), unproven).await,
             Ok(Progress::Waiting { why }) => unproven(why),
@@ -155,10 +197,10 @@ impl Forward<'_> {
         }
     }
 
-    async fn verify(&self, record: &Record, calls: &Semaphore) -> Bite {
+    async fn verify(&self, record: &Record, calls: &Semaphore, waiting: &Waiting) -> Bite {
         loop {
             let seen = tokio::select! {
-                seen = self.look(record, calls) => seen,
+                seen = self.look(record, calls, waiting) => seen,
                 () = self.cancel.cancelled() => unproven("the run turned round first".to_owned()),
             };
             let again = self.clock.now().plus(BITE_PAUSE);

@@ -44,17 +44,19 @@ impl Ledger {
         Ok(())
     }
 
-    /// Moves a record to another phase: journal first, then memory, then the event. Memory and the event move even when the journal fails, so that an
-    /// undo goes on; the error is for those who must stop instead.
+    /// Moves a record to another phase: journal first, then memory, then the event; the journal takes both writes in this order, and makes them durable
+    /// together. Memory and the event move even when the journal fails, so that an undo goes on; the error is for those who must stop instead.
     pub async fn set(&self, record: &Record, phase: Phase, detail: Option<&str>) -> Result<(), JournalError> {
-        let written = self.journal.set_phase(&self.run, &record.step, &record.target, phase, detail).await;
-        self.hold(|all| {
-            if let Some(own) = all.iter_mut().find(|own| own.step == record.step && own.target == record.target) {
-                own.phase = phase;
-            }
-        });
-        self.say(record, phase, detail).await;
-        written
+        let written = self.journal.set_phase(&self.run, &record.step, &record.target, phase, detail);
+        let told = async {
+            self.hold(|all| {
+                if let Some(own) = all.iter_mut().find(|own| own.step == record.step && own.target == record.target) {
+                    own.phase = phase;
+                }
+            });
+            self.say(record, phase, detail).await;
+        };
+        tokio::join!(biased; written, told).0
     }
 
     /// Every record as it is now.

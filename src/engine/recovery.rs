@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::clock::Timestamp;
@@ -45,12 +46,16 @@ pub async fn resume(
     let run = summary.header.run.clone();
     let records = world.journal.records(&run).await?;
     let past = world.journal.events(&run).await?;
-    let drill: Drill = serde_json::from_value(summary.header.drill_document.clone()).map_err(RecoveryError::Document)?;
+    let drill = match summary.header.drill_document.clone() {
+        // Of a sweep without the drill: faults are undone, actions stay, as it did.
+        Value::Null => DrillSpec::default(),
+        document => serde_json::from_value::<Drill>(document).map_err(RecoveryError::Document)?.spec,
+    };
     let environment: EnvironmentSpec = (summary.header.environment_document.get("spec").cloned())
         .map_or_else(|| Ok(EnvironmentSpec::default()), serde_json::from_value)
         .map_err(RecoveryError::Document)?;
     let why = "its undo is finished from the journal";
-    Ok(finish_undo(world, setup(summary.header, drill.spec, environment, &records, &past), past, records, controlled, sinks, why).await)
+    Ok(finish_undo(world, setup(summary.header, drill, environment, &records, &past), past, records, controlled, sinks, why).await)
 }
 
 /// What sweep found, by run.
@@ -124,7 +129,7 @@ pub async fn sweep(
                 run: run.clone(),
                 drill: "(found by sweep)".to_owned(),
                 environment: environment.0,
-                drill_document: serde_json::Value::Null,
+                drill_document: Value::Null,
                 environment_document: serde_json::json!({"spec": environment.1}),
                 started: world.clock.now(),
             };

@@ -225,6 +225,7 @@ impl Target<'_> {
     async fn write(&self, what: &'static str) -> Result<(), KindError> {
         let _permit = self.calls.acquire().await;
         crate::failpoint::hit("undo.before").map_err(|tripped| KindError::Failed(tripped.to_string()))?;
+        crate::fence::check();
         let call = async {
             match what {
                 "revert" => self.kind.revert(&self.record).await,

@@ -288,6 +288,12 @@ pub trait Kind: Send + Sync {
 
     /// How a person does it by hand.
     fn by_hand(&self, record: &Record) -> ByHand;
+
+    /// What [`Kind::by_hand`] may be asked for when nothing was looked up: a target and its states, with a [`shell::blank`] for each part that only the
+    /// platform knows. None: without a look-up there are no commands. `run` and `step` name what is made.
+    fn blank(&self, _run: &str, _step: &str) -> Option<(TargetId, Prepared)> {
+        None
+    }
 }
 
 /// Opens kinds: the environment's in production, an in-memory world's in the simulation.

@@ -9,7 +9,6 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Effect;
 use super::aws_host::{AwsHost, classify};
 use super::counts::{self, Counters, Outcome, Row};
 use super::endpoint::Endpoint;
@@ -18,10 +17,11 @@ use super::open::Open;
 use super::pace;
 use super::plain;
 use super::resolve::{self, DialError, Resolve};
-use super::rules::{Active, Rules};
+use super::rules::{Active, RuleError, Rules};
 use super::shaped::{self, Terms};
 use super::stream::Wire;
 use super::tunnel;
+use super::{Effect, Rule};
 
 /// What all connections of a gateway share.
 #[derive(Debug)]
@@ -38,6 +38,15 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Puts a rule in force, and cuts what it is to cut. `Ok(false)`: it was in force already.
+    pub fn put(&self, rule: &Rule) -> Result<bool, RuleError> {
+        let changed = self.rules.put(rule.clone())?;
+        if changed && rule.cut_existing {
+            self.open.cut(rule);
+        }
+        Ok(changed)
+    }
+
     /// Opens an upstream connection for this client.
     pub async fn dial(&self, host: &str, port: u16, client: &Wire) -> Result<TcpStream, DialError> {
         let is_self = |address: SocketAddr| {

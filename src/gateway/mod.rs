@@ -14,6 +14,7 @@
 //! | [`endpoint`] | where requests to the gateway itself are passed on |
 //! | [`resolve`] | host names to addresses: `--resolve`, else system DNS |
 //! | [`steering`], [`client`] | how rules get in: JSON lines over a Unix socket |
+//! | [`object`], [`watch`] | the same in a cluster: `GatewayRule` objects of a namespace, and what the gateway says of them |
 //!
 //! "New connection" means a CONNECT, or one plain-HTTP request: a kept-alive plain connection is judged again at every request, because which
 //! upstream connection carries it is the proxy's business, not the client's. A tunnel is judged once, when it is opened.
@@ -31,6 +32,7 @@ pub mod counts;
 pub mod endpoint;
 mod head;
 mod index;
+pub mod object;
 mod open;
 mod pace;
 mod pipe;
@@ -44,6 +46,7 @@ pub mod steering;
 mod stream;
 mod tunnel;
 mod valve;
+pub mod watch;
 
 /// What the gateway does with the first head of a connection.
 #[doc(hidden)]

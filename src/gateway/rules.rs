@@ -204,6 +204,14 @@ impl Rules {
         self.read().tombstones.get(id).is_some_and(|until| !time.has_passed(*until))
     }
 
+    /// How often exactly this rule has acted; none when it is not in force.
+    #[must_use]
+    pub fn hits(&self, rule: &Rule) -> Option<u64> {
+        let state = self.read();
+        let active = state.find(&rule.id).filter(|active| active.rule == *rule && !active.is_over())?;
+        Some(active.hits.load(Ordering::Relaxed))
+    }
+
     /// Every rule in force, in the order in which they came.
     #[must_use]
     pub fn list(&self) -> Vec<RuleStatus> {

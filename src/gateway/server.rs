@@ -19,6 +19,7 @@ use super::endpoint::Endpoint;
 use super::open::Open;
 use super::resolve::Resolve;
 use super::rules::Rules;
+use super::watch::{self, Watch};
 use super::{steering, stream};
 
 /// What a gateway is started with.
@@ -26,8 +27,8 @@ use super::{steering, stream};
 pub struct Config {
     /// Where proxy clients connect. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Steering socket; its directory must exist and be nobody else's to write.
-    pub socket: PathBuf,
+    /// Steering socket; its directory must exist and be nobody else's to write. None: there is no socket.
+    pub socket: Option<PathBuf>,
     /// Hosts that are not looked up in DNS; the first that covers a host counts.
     pub resolve: Vec<Resolve>,
     /// Where requests to the gateway itself are passed on. None: they are refused, unless a rule answers them.
@@ -38,7 +39,8 @@ pub struct Config {
 #[derive(Debug)]
 pub struct Gateway {
     address: SocketAddr,
-    socket: SocketFile,
+    socket: Option<SocketFile>,
+    shared: Arc<Shared>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -49,7 +51,7 @@ impl Gateway {
     /// Fails when the address is taken, a live gateway owns the socket, or others may write the socket's directory. A socket that a dead gateway left
     /// behind is replaced.
     pub fn start(config: Config) -> io::Result<Self> {
-        let (socket, steering) = SocketFile::bind(&config.socket)?;
+        let bound = config.socket.as_deref().map(SocketFile::bind).transpose()?;
         let tcp = if config.listen.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         let at = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", config.listen));
         tcp.set_reuseaddr(true)?;
@@ -71,8 +73,11 @@ impl Gateway {
             stop: stop.clone(),
         });
         tasks.spawn(accept_clients(shared.clone(), listener));
-        tasks.spawn(accept_steering(shared, steering));
-        Ok(Self { address, socket, stop, tasks })
+        let socket = bound.map(|(file, steering)| {
+            tasks.spawn(accept_steering(shared.clone(), steering));
+            file
+        });
+        Ok(Self { address, socket, shared, stop, tasks })
     }
 
     /// Where proxy clients connect.
@@ -81,10 +86,15 @@ impl Gateway {
         self.address
     }
 
-    /// The steering socket.
+    /// The steering socket, where there is one.
     #[must_use]
-    pub fn socket(&self) -> &Path {
-        &self.socket.path
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_ref().map(|socket| socket.path.as_path())
+    }
+
+    /// Follows the `GatewayRule`s of a namespace from now on, until it stops.
+    pub fn watch(&self, watch: Watch) {
+        watch::start(&self.shared, watch);
     }
 
     /// Closes every connection and removes the socket.

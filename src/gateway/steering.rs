@@ -164,13 +164,8 @@ pub(super) async fn serve(shared: Arc<Shared>, mut stream: UnixStream) -> io::Re
 
 fn act(shared: &Shared, request: Request) -> Answer {
     match request {
-        Request::Put { rule } => match shared.rules.put(rule.clone()) {
-            Ok(changed) => {
-                if changed && rule.cut_existing {
-                    shared.open.cut(&rule);
-                }
-                Answer::Done { changed, fenced: false }
-            }
+        Request::Put { rule } => match shared.put(&rule) {
+            Ok(changed) => Answer::Done { changed, fenced: false },
             Err(error) => error.into(),
         },
         Request::Remove { id, fence_until, expected } => match shared.rules.remove(&id, fence_until, expected.as_ref()) {

@@ -89,7 +89,7 @@ pub fn rules_of(definition: &str, fields: &[&str]) -> Vec<Rule> {
 
 /// Choices of kinds that are no files.
 fn own_choice(definition: &str) -> Option<(&'static str, &'static [&'static str])> {
-    (definition == "RuleEffect").then_some(("an effect", super::gateway_rule::RuleEffect::NAMES))
+    (definition == "RuleEffect").then_some(("an effect", crate::gateway::object::RuleEffect::NAMES))
 }
 
 /// The name of an object that others refer to: as `validate` wants names in files.

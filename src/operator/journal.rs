@@ -1,7 +1,7 @@
 //! `DrillJournal`: what a run remembers, in parts of which none grows with the number of targets.
 //!
 //! A run's journal is many objects: its header, its records at most [`MOST_RECORDS`] a part, and its events. The spec of a part is written once and
-//! never changes; only the phases of its records do, in the status. A part stays well below the 1.5 MB that etcd takes: 10,000 targets are 100 parts.
+//! never changes; what changes is in the status: the phases of records, and in that of the header how far the run is. A part stays well below the 1.5 MB that etcd takes: 10,000 targets are 100 parts.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -79,7 +79,7 @@ pub struct JournalRecord {
     pub body: String,
 }
 
-/// Where the records of a part are on their way.
+/// Where the records of a part are on their way; of the first part of a header, what changes in a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Default)]
 #[serde(rename_all = "camelCase")]
 pub struct DrillJournalStatus {
@@ -90,6 +90,24 @@ pub struct DrillJournalStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 100))]
     pub states: Vec<RecordState>,
+    /// Of a header: how the run ended, as JSON; none while it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub end: Option<String>,
+    /// Of a header: how many parts of records there are at least. One that is missing is damage, and never nothing to undo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_parts: Option<u32>,
+    /// Of a header: how many parts of events there are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_parts: Option<u32>,
+    /// Of a header: the newest events, which are in no part of their own yet, as JSON lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 65_536))]
+    pub tail: Option<String>,
+    /// Of a header: which process works on the run. One that did so before finds that it has changed, and writes nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub holder: Option<String>,
 }
 
 /// Where one record is on its way.

@@ -3,8 +3,9 @@
 use serde_json::Value as Json;
 
 use super::structural::{NotStructural, structural};
-use super::{approval, gateway_rule, journal, status};
+use super::{approval, journal, status};
 use crate::drill::spec;
+use crate::gateway::object::{GatewayRuleSpec, GatewayRuleStatus};
 
 /// A custom resource of [`super::GROUP`], namespaced, with a status of its own.
 #[derive(Debug, Clone, Copy)]
@@ -172,8 +173,8 @@ impl Resource {
             wide("Run", "string", ".spec.run", "The run."),
             wide("Step", "string", ".spec.step", "Its step."),
         ],
-        spec: structural::<gateway_rule::GatewayRuleSpec>,
-        status: structural::<gateway_rule::GatewayRuleStatus>,
+        spec: structural::<GatewayRuleSpec>,
+        status: structural::<GatewayRuleStatus>,
     };
 
     /// What a run remembers. A run has many, so that `kubectl get firedrill` leaves them out.

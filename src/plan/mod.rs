@@ -13,6 +13,8 @@ use crate::event::{Phase, PlanInfo, StepInfo, StepKind, TargetInfo};
 use crate::fault::params::FaultSpec;
 use crate::fault::{ByHand, Expiry, Kind, KindError, KindSource, RECORD_VERSION, Record, TargetId};
 
+pub mod unresolved;
+
 /// Most readings of one step in flight.
 const AT_ONCE: usize = 32;
 /// At most so many targets are named in one sentence.
@@ -72,6 +74,8 @@ pub struct PlannedStep {
     pub expiry: Option<Expiry>,
     /// How a person does it by hand, one for each record.
     pub by_hand: Vec<ByHand>,
+    /// The same with named blanks, where no target was found; see [`unresolved`].
+    pub pattern: Option<ByHand>,
     /// What is touched, in counts and shares.
     pub radius: Vec<String>,
     /// How many targets of this kind there are in each place; empty where a share means nothing.
@@ -90,9 +94,10 @@ pub async fn resolve(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec
     plan
 }
 
-async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, kinds: &dyn KindSource, step: &Step, plan: &mut Plan) -> PlannedStep {
+/// A step of which nothing is known but what the drill says.
+fn planned(step: &Step) -> PlannedStep {
     let (kind, name, summary, limit) = describe(step);
-    let mut planned = PlannedStep {
+    PlannedStep {
         id: step.id.clone(),
         kind,
         name,
@@ -102,17 +107,24 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
         records: Vec::new(),
         expiry: None,
         by_hand: Vec::new(),
+        pattern: None,
         radius: Vec::new(),
         population: BTreeMap::new(),
-    };
-    if !matches!(kind, StepKind::Fault | StepKind::Action) {
+    }
+}
+
+async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, kinds: &dyn KindSource, step: &Step, plan: &mut Plan) -> PlannedStep {
+    let mut planned = planned(step);
+    if !matches!(planned.kind, StepKind::Fault | StepKind::Action) {
         return planned;
     }
     let mut refuse = |error: &KindError| {
         let unreachable = matches!(error, KindError::Unreachable(_));
-        plan.refusals.push(Refusal { step: Some(step.id.clone()), reason: error.to_string(), unreachable });
+        // That it is refused is said of every refusal.
+        let reason = if let KindError::Refused(why) = error { why.clone() } else { error.to_string() };
+        plan.refusals.push(Refusal { step: Some(step.id.clone()), reason, unreachable });
     };
-    if kind == StepKind::Fault && !environment.allow.faults.contains(&planned.name) {
+    if planned.kind == StepKind::Fault && !environment.allow.faults.contains(&planned.name) {
         refuse(&KindError::Refused(format!("the environment does not allow fault '{}'; add it to allow.faults", planned.name)));
     }
     let opened = match kinds.for_step(drill, step) {
@@ -122,6 +134,7 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
             return planned;
         }
     };
+    planned.pattern = unresolved::pattern(run, drill, step, opened.as_ref());
     plan.warnings.extend(opened.warnings().into_iter().map(|warning| format!("step '{}': {} {warning}", step.id, planned.name)));
     // Before anything else is read: what is missing would only be a worse message there.
     let allowed = match opened.missing().await {
@@ -135,7 +148,7 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
         }
     };
     if !allowed {
-        refuse_staying(kind, opened.as_ref(), environment, &mut planned, refuse);
+        refuse_staying(opened.as_ref(), environment, &mut planned, refuse);
         return planned;
     }
     match targets(run, drill, step, opened.as_ref(), plan.undo_by).await {
@@ -150,19 +163,20 @@ async fn plan_step(run: &str, drill: &DrillSpec, environment: &EnvironmentSpec, 
                 Err(error) => refuse(&error),
             }
             planned.by_hand = records.iter().map(|record| opened.by_hand(record)).collect();
+            planned.pattern = None;
             planned.records = records;
         }
         Err(error) => refuse(&error),
     }
-    refuse_staying(kind, opened.as_ref(), environment, &mut planned, refuse);
+    refuse_staying(opened.as_ref(), environment, &mut planned, refuse);
     plan.warnings.extend(noop_warnings(&planned));
     planned
 }
 
 /// Once the step was read: whether an experiment of FIS ends by itself stands in its template.
-fn refuse_staying(kind: StepKind, opened: &dyn Kind, environment: &EnvironmentSpec, planned: &mut PlannedStep, mut refuse: impl FnMut(&KindError)) {
+fn refuse_staying(opened: &dyn Kind, environment: &EnvironmentSpec, planned: &mut PlannedStep, mut refuse: impl FnMut(&KindError)) {
     planned.expiry = Some(opened.expiry());
-    if kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
+    if planned.kind == StepKind::Fault && opened.expiry() == Expiry::None && !environment.allow.no_dead_man {
         refuse(&KindError::Refused("the fault has no dead-man; the environment must say allow.noDeadMan: true".to_owned()));
     }
 }
@@ -383,6 +397,7 @@ mod tests {
             records: (from..from + touched).map(record).collect(),
             expiry: None,
             by_hand: Vec::new(),
+            pattern: None,
             radius: Vec::new(),
             population: population.iter().map(|(place, of)| ((*place).to_owned(), *of)).collect(),
         }

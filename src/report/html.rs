@@ -13,9 +13,12 @@ use super::inert::inert_tree;
 use crate::event::RunEvent;
 use crate::score::Scorecard;
 
+/// How the report and its kin look.
+pub const STYLE: &str = include_str!("templates/style.css.hbs");
+
 const TEMPLATES: [(&str, &str); 5] = [
     ("report", include_str!("templates/report.html.hbs")),
-    ("style", include_str!("templates/style.css.hbs")),
+    ("style", STYLE),
     ("timeline", include_str!("templates/timeline.svg.hbs")),
     ("tables", include_str!("templates/tables.html.hbs")),
     ("undo", include_str!("templates/undo.html.hbs")),

@@ -275,23 +275,30 @@ fn more(out: &mut String, rows: usize) {
 /// The signs that Markdown reads are escaped, and only those: chats show the text as it is. GitHub finds mentions, issue numbers and addresses in what is
 /// left after that; they are broken by a zero-width space, as Dependabot does with what it quotes.
 fn text(from: &str) -> String {
+    escaped(&clip(inert(from).trim(), TEXT))
+}
+
+/// The same at its full length.
+pub fn escaped(from: &str) -> String {
     let plain = inert(from);
-    let plain = clip(plain.trim(), TEXT);
     let mut out = String::with_capacity(plain.len() + 16);
     let mut signs = plain.chars().peekable();
-    let mut at_start = true;
+    // Whether only digits, or nothing, came before.
+    let (mut at_start, mut digits) = (true, false);
     while let Some(c) = signs.next() {
         let always = matches!(c, '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '<' | '>' | '|' | '&' | '~' | '$');
-        // What only the beginning of a block may open: a list, a heading, a rule. `at_start` lasts through a number, for `1.`.
-        if always || at_start && matches!(c, '-' | '+' | '#' | '=' | '.' | ')') {
+        let next = signs.peek().copied();
+        // What only the beginning of a block may open: a list, a heading, a rule; after a number a list alone, and only when it ends there.
+        let opens = if digits { matches!(c, '.' | ')') && next.is_none_or(char::is_whitespace) } else { matches!(c, '-' | '+' | '#' | '=') };
+        if always || at_start && opens {
             out.push('\\');
         }
         out.push(c);
-        let next = signs.peek().copied();
         if c == '@' || c == '#' || c == ':' && next == Some('/') {
             out.push('\u{200b}');
         }
         at_start = at_start && c.is_ascii_digit();
+        digits |= at_start;
     }
     // The only address that Markdown recognises without a colon.
     out.replace("www.", "www\u{200b}.").replace("WWW.", "WWW\u{200b}.")
@@ -299,8 +306,11 @@ fn text(from: &str) -> String {
 
 /// Foreign text as code: nothing in it is read, but for a fence of the same length, so that one is longer than any inside.
 fn code(from: &str) -> String {
-    let plain = inert(from);
-    let plain = clip(plain.trim(), TEXT);
+    fenced(&clip(inert(from).trim(), TEXT))
+}
+
+/// Harmless text as code, at its full length.
+pub fn fenced(plain: &str) -> String {
     if plain.is_empty() {
         return "–".into();
     }

@@ -33,7 +33,7 @@ pub mod story;
 pub mod summary;
 pub mod tell;
 pub mod track;
-mod words;
+pub(crate) mod words;
 
 pub use account::Account;
 pub use files::{Format, Written, write_all};

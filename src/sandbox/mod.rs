@@ -287,6 +287,6 @@ fn start_gateway(socket: &Path, east: SocketAddr, west: SocketAddr) -> Result<Ga
         ("*.api.aws", east),
     ];
     let resolve = resolve.into_iter().map(|(host, address)| Resolve::new(host, address)).collect();
-    let config = Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), socket: socket.to_owned(), resolve, endpoint: None };
+    let config = Config { listen: (Ipv4Addr::LOCALHOST, 0).into(), socket: Some(socket.to_owned()), resolve, endpoint: None };
     Gateway::start(config).map_err(SandboxError::Gateway)
 }

@@ -17,6 +17,8 @@ pub fn duration(length: Duration) -> String {
         (0, 0, rest) => format!("{} s", seconds(rest)),
         (0, minutes, 0) => format!("{minutes}m"),
         (0, minutes, rest) => format!("{minutes}m {}s", seconds(rest)),
+        (hours, 0, 0) => format!("{hours}h"),
+        (hours, minutes, 0) => format!("{hours}h {minutes}m"),
         (hours, minutes, rest) => format!("{hours}h {minutes}m {}s", seconds(rest)),
     }
 }

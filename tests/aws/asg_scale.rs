@@ -80,8 +80,8 @@ async fn refusals(ground: &Ground, step: &Value) -> Vec<String> {
 async fn a_capacity_outside_the_limits_and_a_group_that_launches_nothing_are_refused() {
     let aws = Aws::start(AwsOptions::SMALL);
     let ground = Ground::new(&aws);
-    assert_eq!(refusals(&ground, &to(11)).await, ["refused: group web may have 1 to 10 instances, and 11 are wanted"]);
-    assert_eq!(refusals(&ground, &to(0)).await, ["refused: group web may have 1 to 10 instances, and 0 are wanted"]);
+    assert_eq!(refusals(&ground, &to(11)).await, ["group web may have 1 to 10 instances, and 11 are wanted"]);
+    assert_eq!(refusals(&ground, &to(0)).await, ["group web may have 1 to 10 instances, and 0 are wanted"]);
     boto3(&aws, "scaling.suspend_processes(AutoScalingGroupName='web', ScalingProcesses=['Launch'])");
     let refused = refusals(&ground, &to(5)).await;
     assert!(refused.len() == 1 && refused[0].contains("group web: its Launch is suspended"), "{refused:?}");

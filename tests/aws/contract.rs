@@ -171,7 +171,7 @@ const CORRECTED: [&str; 21] = [
 /// Cases in which somebody else changes the world.
 const OTHERS: [&str; 6] = ["already", "guarded", "drifted", "adopted", "replaced", "ghost"];
 /// Kinds at a time: each has an emulator of its own, and on two cores more would only make each other wait.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 struct Case<'a> {
     aws: &'a Aws,
@@ -491,7 +491,7 @@ impl<'a> Case<'a> {
         if self.subject.slow_in_numbers() && !every() {
             return Ok(Seen::Without("three minutes of the emulator: with EVERY=1"));
         }
-        let aws = Aws::start(world);
+        let aws = Aws::beside(world);
         let step = step(&aws);
         let case = Case { aws: &aws, ground: Ground::new(&aws), subject: self.subject, step, before: aws.dump() };
         aws.reset();

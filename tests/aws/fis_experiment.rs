@@ -153,7 +153,7 @@ async fn a_template_that_ends_by_itself_needs_no_dead_man_and_one_that_leaves_th
     let gone = refusals(&ground, &of(&action("aws:ec2:terminate-instances", "{}"))).await;
     assert!(gone.contains("ends resources for good"), "{gone}");
     let open = refusals(&ground, &of(&action("aws:ec2:reboot-instances", "{}"))).await;
-    assert_eq!(open, "refused: the fault has no dead-man; the environment must say allow.noDeadMan: true");
+    assert_eq!(open, "the fault has no dead-man; the environment must say allow.noDeadMan: true");
     let long = refusals(&ground, &of(&action("aws:ec2:stop-instances", "{'startInstancesAfterDuration': 'PT2H'}"))).await;
     assert!(long.contains("its actions may last 7200 s, which is beyond undoBy"), "{long}");
 }

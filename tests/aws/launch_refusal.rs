@@ -129,7 +129,7 @@ async fn the_plan_of_a_launch_refusal_names_what_protects_a_group_and_how_much_i
         environment.protect.get_or_insert_default().tags.insert("app".to_owned(), "web".to_owned());
     });
     let refused: Vec<String> = protected.plan(&run_id(), &step).await.refusals.into_iter().map(|refusal| refusal.reason).collect();
-    assert_eq!(refused, ["refused: group web: tag 'app' protects it"]);
+    assert_eq!(refused, ["group web: tag 'app' protects it"]);
     let nobody = json!({"fault": {"launchRefusal": {"account": "main", "groups": {"names": ["nobody"]}}}});
     let refused = ground.plan(&run_id(), &nobody).await.refusals;
     assert!(refused[0].reason.contains("has no Auto Scaling group 'nobody' that fits"), "{refused:?}");

@@ -6,6 +6,7 @@
 mod alarm;
 mod asg_scale;
 mod aws_iam_deny;
+mod by_hand;
 mod contract;
 mod credentials;
 mod dead_man;
@@ -20,5 +21,7 @@ mod route53_shift;
 mod subnet_isolate;
 mod vpc_endpoint_deny;
 
+#[path = "../runbook/paper.rs"]
+mod paper;
 #[path = "../testbed/aws.rs"]
 mod testbed;

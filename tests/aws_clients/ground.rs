@@ -22,9 +22,9 @@ impl Ground {
     pub async fn new(error: AwsError) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("gateway.sock");
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket, resolve: Vec::new(), endpoint: None };
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket: Some(socket), resolve: Vec::new(), endpoint: None };
         let gateway = Gateway::start(config).unwrap();
-        let client = Client::new(gateway.socket());
+        let client = Client::new(gateway.socket().unwrap());
         let rule = Rule {
             id: "run-fails".to_owned(),
             run: "run".to_owned(),

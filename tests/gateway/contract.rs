@@ -89,7 +89,7 @@ struct Case {
 
 async fn case(name: &str, undo_by: Timestamp) -> Case {
     let ground = Ground::new(mirror().await);
-    let registry = Registry::new(&environment(ground.gateway.socket()));
+    let registry = Registry::new(&environment(ground.gateway.socket().unwrap()));
     let kind = open(&registry, name, json!({})).unwrap();
     let record = record(&kind, undo_by).await;
     Case { ground, registry, kind, record }
@@ -203,7 +203,7 @@ async fn what_a_client_cannot_see_is_not_called_proven() {
         ("gatewayError", json!({"services": ["*"], "operations": ["Whatever"]}), "no request is known by which Whatever"),
     ] {
         let ground = Ground::new(mirror().await);
-        let kind = open(&Registry::new(&environment(ground.gateway.socket())), name, fields).unwrap();
+        let kind = open(&Registry::new(&environment(ground.gateway.socket().unwrap())), name, fields).unwrap();
         let record = record(&kind, soon(60_000)).await;
         kind.inject(&record).await.unwrap();
         let Bite::Unproven { why } = kind.bite(&record).await else { panic!("{name} was proven") };
@@ -227,7 +227,7 @@ async fn every_form_of_a_kind_is_proven_where_it_can_be_seen() {
         ("gatewayError", json!({"services": ["ecr"], "operations": ["*"], "error": "ExpiredToken"})),
     ] {
         let ground = Ground::new(mirror().await);
-        let kind = open(&Registry::new(&environment(ground.gateway.socket())), name, fields.clone()).unwrap();
+        let kind = open(&Registry::new(&environment(ground.gateway.socket().unwrap())), name, fields.clone()).unwrap();
         let record = record(&kind, soon(60_000)).await;
         kind.inject(&record).await.unwrap();
         assert_eq!(kind.bite(&record).await, Bite::Verified, "{name}: {fields}");
@@ -237,7 +237,7 @@ async fn every_form_of_a_kind_is_proven_where_it_can_be_seen() {
 #[tokio::test]
 async fn a_fault_that_acts_on_plain_http_only_says_so_in_the_plan() {
     let ground = Ground::new(echo().await);
-    let registry = Registry::new(&environment(ground.gateway.socket()));
+    let registry = Registry::new(&environment(ground.gateway.socket().unwrap()));
     let told = open(&registry, "gatewayError", json!({})).unwrap().warnings();
     assert_eq!(told, ["acts on plain HTTP only: TLS interception is not built yet"]);
     assert!(open(&registry, "gatewayBlackhole", json!({})).unwrap().warnings().is_empty());
@@ -262,7 +262,7 @@ async fn a_gateway_that_is_gone_is_unreadable_and_one_that_came_back_empty_is_pr
         let Case { kind, record, ground, .. } = case(name, soon(60_000)).await;
         kind.inject(&record).await.unwrap();
         let Ground { gateway, directory, .. } = ground;
-        let socket = gateway.socket().to_owned();
+        let socket = gateway.socket().unwrap().to_owned();
         within(gateway.stop()).await;
         assert!(matches!(kind.observe(&record).await, Observed::Unreadable { .. }));
         assert!(matches!(kind.revert(&record).await, Err(KindError::Unreachable(_))));
@@ -270,7 +270,7 @@ async fn a_gateway_that_is_gone_is_unreadable_and_one_that_came_back_empty_is_pr
         assert!(matches!(kind.bite(&record).await, Bite::Unproven { .. }));
         let over = Record { undo_by: soon(0), ..record.clone() };
         assert_eq!(kind.observe(&over).await, Observed::Absent, "nobody listens, and the deadline has passed");
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket, resolve: vec![], endpoint: None };
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket: Some(socket), resolve: vec![], endpoint: None };
         let _gateway = Gateway::start(config).unwrap();
         assert_eq!(kind.observe(&record).await, Observed::Prior);
         kind.tidy(&record).await.unwrap();
@@ -315,7 +315,7 @@ async fn the_commands_by_hand_work_as_printed() {
             assert!(good, "{line}: {said}");
         }
         assert_eq!(kind.observe(&record).await, OURS);
-        let (_, listed) = shell(&format!("firedrill gateway rules --socket '{}'", ground.gateway.socket().display())).await;
+        let (_, listed) = shell(&format!("firedrill gateway rules --socket '{}'", ground.gateway.socket().unwrap().display())).await;
         assert!(listed.contains(&record.target.id), "{listed}");
         for line in &by_hand.undo {
             let (good, said) = shell(line).await;
@@ -328,7 +328,7 @@ async fn the_commands_by_hand_work_as_printed() {
 #[tokio::test]
 async fn what_cannot_work_is_refused_before_anything_is_touched() {
     let ground = Ground::new(echo().await);
-    let registry = Registry::new(&environment(ground.gateway.socket()));
+    let registry = Registry::new(&environment(ground.gateway.socket().unwrap()));
     for (fields, word) in [
         (json!({"services": ["dynamobd"]}), "did you mean 'dynamodb'?"),
         (json!({"services": ["sts", "cloudwatch9"]}), "unknown AWS service 'cloudwatch9'"),
@@ -365,9 +365,9 @@ async fn what_cannot_work_is_refused_before_anything_is_touched() {
     assert!(why.contains("fault 'gatewayDns' is not built yet"), "{why}");
     let why = refusal(registry.for_step(&drill(), &step(json!({"nodeDrain": {"cluster": "east", "nodes": {"labels": {"a": "b"}}}}))));
     assert!(why.contains("cluster 'east' is not in the environment; it has none"), "{why}");
-    let mut clustered = environment(ground.gateway.socket());
+    let mut clustered = environment(ground.gateway.socket().unwrap());
     clustered.gateways[0].connection = GatewayConnection { cluster: Some("east".to_owned()), namespace: Some("n".to_owned()), socket: None };
     let why = refusal(open(&Registry::new(&clustered), "gatewayRefuse", json!({})));
-    assert!(why.contains("not built yet"), "{why}");
+    assert!(why.contains("cluster 'east' of gateway 'edge' is not in the environment"), "{why}");
     assert!(ground.client.list().await.unwrap().is_empty());
 }

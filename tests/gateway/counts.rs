@@ -112,7 +112,7 @@ async fn nothing_is_lost_while_others_read_and_reset() {
 
 async fn stats(ground: &Ground, more: &[&str]) -> String {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_firedrill"));
-    command.args(["gateway", "stats", "--socket"]).arg(ground.gateway.socket()).args(more);
+    command.args(["gateway", "stats", "--socket"]).arg(ground.gateway.socket().unwrap()).args(more);
     let output = within(command.output()).await.unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()

@@ -38,9 +38,9 @@ impl Ground {
         let endpoint = endpoint.map(|endpoint| format!("http://{endpoint}").parse().unwrap());
         let directory = tempfile::tempdir().unwrap();
         let resolve = vec![Resolve::new("*.amazonaws.com", upstream), Resolve::new("plain.example.com", upstream)];
-        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket: directory.path().join("gateway.sock"), resolve, endpoint };
+        let config = Config { listen: "127.0.0.1:0".parse().unwrap(), socket: Some(directory.path().join("gateway.sock")), resolve, endpoint };
         let gateway = Gateway::start(config).unwrap();
-        let client = Client::new(gateway.socket());
+        let client = Client::new(gateway.socket().unwrap());
         Self { gateway, client, directory }
     }
 

@@ -286,7 +286,7 @@ async fn what_cannot_be_passed_on_gets_a_status_and_a_sentence() {
 async fn stopping_ends_every_connection_and_removes_the_socket() {
     let ground = Ground::new(echo().await);
     let mut tunnel = ground.tunnel(EAST).await;
-    let socket = ground.gateway.socket().to_owned();
+    let socket = ground.gateway.socket().unwrap().to_owned();
     let address = ground.gateway.address();
     within(ground.gateway.stop()).await;
     assert!(!socket.exists());

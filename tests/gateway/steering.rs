@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::ground::*;
 
 fn start(socket: &Path) -> std::io::Result<Gateway> {
-    Gateway::start(Config { listen: "127.0.0.1:0".parse().unwrap(), socket: socket.to_owned(), resolve: vec![], endpoint: None })
+    Gateway::start(Config { listen: "127.0.0.1:0".parse().unwrap(), socket: Some(socket.to_owned()), resolve: vec![], endpoint: None })
 }
 
 fn refused(error: ClientError) -> ErrorCode {
@@ -84,7 +84,7 @@ async fn put_is_idempotent_and_a_removed_rule_does_not_come_back() {
 #[tokio::test]
 async fn bad_requests_are_refused_by_name_and_the_connection_goes_on() {
     let ground = Ground::new(echo().await);
-    let stream = UnixStream::connect(ground.gateway.socket()).await.unwrap();
+    let stream = UnixStream::connect(ground.gateway.socket().unwrap()).await.unwrap();
     let (reading, mut writing) = stream.into_split();
     let mut lines = BufReader::new(reading).lines();
     for (request, word) in [
@@ -113,7 +113,7 @@ async fn bad_requests_are_refused_by_name_and_the_connection_goes_on() {
 #[tokio::test]
 async fn a_request_without_end_is_refused_in_bounded_memory() {
     let ground = Ground::new(echo().await);
-    let mut stream = UnixStream::connect(ground.gateway.socket()).await.unwrap();
+    let mut stream = UnixStream::connect(ground.gateway.socket().unwrap()).await.unwrap();
     let (mut reading, mut writing) = stream.split();
     let send = async {
         let chunk = vec![b'x'; 64 * 1024];
@@ -202,7 +202,7 @@ fn examples() -> Vec<String> {
 #[tokio::test]
 async fn every_rule_that_the_page_shows_can_be_put_as_it_is_and_the_page_has_one_of_each_effect() {
     let ground = Ground::new(echo().await);
-    let socket = ground.gateway.socket();
+    let socket = ground.gateway.socket().unwrap();
     let mut shown = std::collections::BTreeSet::new();
     for example in examples() {
         let (code, said) = steer(socket, &["put", "--for", "10m", &example]).await;
@@ -229,21 +229,21 @@ const SLOW_AND_NARROW: firedrill::gateway::Effect = firedrill::gateway::Effect::
 async fn what_rules_prints_put_takes() {
     let (from, to) = (Ground::new(echo().await), Ground::new(echo().await));
     for example in examples() {
-        assert_eq!(steer(from.gateway.socket(), &["put", "--for", "10m", &example]).await.0, 0);
+        assert_eq!(steer(from.gateway.socket().unwrap(), &["put", "--for", "10m", &example]).await.0, 0);
     }
-    let (_, listed) = steer(from.gateway.socket(), &["rules", "--format", "json"]).await;
+    let (_, listed) = steer(from.gateway.socket().unwrap(), &["rules", "--format", "json"]).await;
     for line in listed.lines() {
-        let (code, said) = steer(to.gateway.socket(), &["put", line]).await;
+        let (code, said) = steer(to.gateway.socket().unwrap(), &["put", line]).await;
         assert_eq!(code, 0, "{line}: {said}");
     }
     let rules = async |ground: &Ground| ground.client.list().await.unwrap().into_iter().map(|status| status.rule).collect::<Vec<_>>();
     assert!(rules(&from).await.len() >= 5);
     assert_eq!(rules(&from).await, rules(&to).await);
-    let (_, table) = steer(to.gateway.socket(), &["rules"]).await;
+    let (_, table) = steer(to.gateway.socket().unwrap(), &["rules"]).await;
     assert!(table.starts_with("ID ") && table.lines().count() == 1 + listed.lines().count(), "{table}");
-    let (_, status) = steer(to.gateway.socket(), &["status"]).await;
+    let (_, status) = steer(to.gateway.socket().unwrap(), &["status"]).await;
     assert!(status.starts_with("listens on"), "{status}");
-    let (_, status) = steer(to.gateway.socket(), &["status", "--format", "json"]).await;
+    let (_, status) = steer(to.gateway.socket().unwrap(), &["status", "--format", "json"]).await;
     assert!(serde_json::from_str::<serde_json::Value>(&status).unwrap()["listen"].is_string());
 }
 
@@ -261,10 +261,11 @@ async fn a_rule_that_could_never_act_is_refused_with_the_name_that_was_meant() {
     ] {
         let rule = format!(r#"{{"id":"a","effect":"refuse",{given}}}"#);
         let length = if given.contains("deadline") { vec![] } else { vec!["--for", "1m"] };
-        let (code, said) = steer(ground.gateway.socket(), &[&["put"], &length[..], &[&rule]].concat()).await;
+        let (code, said) = steer(ground.gateway.socket().unwrap(), &[&["put"], &length[..], &[&rule]].concat()).await;
         assert_eq!((code, said.contains(why)), (2, true), "{rule}: {said}");
     }
-    let (code, said) = steer(ground.gateway.socket(), &["put", r#"{"id":"a","effect":"refuse","services":["*"],"region":"us-east-1"}"#]).await;
+    let (code, said) =
+        steer(ground.gateway.socket().unwrap(), &["put", r#"{"id":"a","effect":"refuse","services":["*"],"region":"us-east-1"}"#]).await;
     assert_eq!((code, said.contains("--for 10m")), (2, true), "{said}");
     assert!(ground.client.list().await.unwrap().is_empty());
 }
@@ -272,7 +273,7 @@ async fn a_rule_that_could_never_act_is_refused_with_the_name_that_was_meant() {
 #[tokio::test]
 async fn a_mistyped_removal_is_no_success_and_a_repeated_one_is() {
     let ground = Ground::new(echo().await);
-    let socket = ground.gateway.socket();
+    let socket = ground.gateway.socket().unwrap();
     ground.put(rule("endpoints-dark", Blackhole)).await;
     let (code, said) = steer(socket, &["remove", "endpoints-drak"]).await;
     assert_eq!(code, 2, "{said}");

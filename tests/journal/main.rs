@@ -21,11 +21,19 @@ use tempfile::TempDir;
 
 mod commands;
 mod damage;
+#[path = "../journal_contract/mod.rs"]
+mod journal_contract;
 mod places;
 
 const RUN: &str = "01JD3Z8M6Q4N9V0T7R2W5X1Y0A";
 const OTHER: &str = "01JD3Z8M6Q4N9V0T7R2W5X1Y0B";
 const STEP: &str = "lose-us-east-1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_every_journal_promises_holds() {
+    let state = state();
+    journal_contract::holds(async || Sqlite::open(state.path()).unwrap()).await;
+}
 
 // ---- small makers ----------------------------------------------------------------------------------------------------------------------------------
 

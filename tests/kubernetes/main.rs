@@ -2,11 +2,15 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod by_hand;
 mod contract;
 mod dns;
 mod drain;
 mod egress;
 mod evacuate;
+mod example;
+mod gateway_process;
+mod gateway_rules;
 mod ground;
 mod nodes;
 mod pod_kill;
@@ -16,5 +20,10 @@ mod service;
 mod several;
 mod workload;
 
+#[allow(dead_code)]
+#[path = "../gateway/ground.rs"]
+mod gateway_ground;
+#[path = "../runbook/paper.rs"]
+mod paper;
 #[path = "../testbed/mod.rs"]
 mod testbed;

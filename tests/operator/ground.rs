@@ -19,24 +19,29 @@ pub fn firedrill(arguments: &[&str]) -> String {
 pub fn cluster() -> &'static Cluster {
     static BED: LazyLock<Testbed> = LazyLock::new(|| {
         let bed = Testbed::start(Options::ONE);
-        let applied = kubectl(bed.east(), &["apply", "-f", "-"], &firedrill(&["crds"]));
-        assert!(applied.status.success(), "{}", said(&applied));
-        // Warnings are of what the API server ignores: formats that it does not know, say.
-        assert!(!said(&applied).contains("Warning"), "{}", said(&applied));
-        eventually(|| {
-            let found = bed.east().json(&["get", "crds"]);
-            let is = |one: &Value, about: &str| {
-                one["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(|it| it["type"] == about && it["status"] == "True"))
-            };
-            let items: Vec<Value> = found["items"].as_array().unwrap().clone();
-            let ours: Vec<&Value> = items.iter().filter(|one| one["spec"]["group"] == "firedrill.dev").collect();
-            let all = ours.len() == 7 && ours.iter().all(|one| is(one, "Established") && is(one, "NamesAccepted"));
-            // `NonStructuralSchema` is there, and true, when the API server does not prune.
-            if all && !ours.iter().any(|one| is(one, "NonStructuralSchema")) { Ok(()) } else { Err(format!("{ours:?}")) }
-        });
+        define(&bed);
         bed
     });
     BED.east()
+}
+
+/// Applies the definitions, and waits until the API server serves them.
+pub fn define(bed: &Testbed) {
+    let applied = kubectl(bed.east(), &["apply", "-f", "-"], &firedrill(&["crds"]));
+    assert!(applied.status.success(), "{}", said(&applied));
+    // Warnings are of what the API server ignores: formats that it does not know, say.
+    assert!(!said(&applied).contains("Warning"), "{}", said(&applied));
+    eventually(|| {
+        let found = bed.east().json(&["get", "crds"]);
+        let is = |one: &Value, about: &str| {
+            one["status"]["conditions"].as_array().is_some_and(|all| all.iter().any(|it| it["type"] == about && it["status"] == "True"))
+        };
+        let items: Vec<Value> = found["items"].as_array().unwrap().clone();
+        let ours: Vec<&Value> = items.iter().filter(|one| one["spec"]["group"] == "firedrill.dev").collect();
+        let all = ours.len() == 7 && ours.iter().all(|one| is(one, "Established") && is(one, "NamesAccepted"));
+        // `NonStructuralSchema` is there, and true, when the API server does not prune.
+        if all && !ours.iter().any(|one| is(one, "NonStructuralSchema")) { Ok(()) } else { Err(format!("{ours:?}")) }
+    });
 }
 
 /// A namespace of a test's own.

@@ -20,11 +20,11 @@ use tokio::net::{TcpListener, UdpSocket};
 use crate::{detail, open, read};
 
 /// What is sent for one question, in this order.
-type Answers = Vec<Vec<u8>>;
+pub type Answers = Vec<Vec<u8>>;
 
 /// A DNS server on loopback; gone when dropped.
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     by_udp: Arc<AtomicUsize>,
     by_tcp: Arc<AtomicUsize>,
     tasks: [tokio::task::JoinHandle<()>; 2],
@@ -67,7 +67,7 @@ impl Server {
         Self { address, by_udp, by_tcp, tasks: [datagrams, streams] }
     }
 
-    async fn udp(answer: impl Fn(Message, usize) -> Answers + Send + 'static) -> Self {
+    pub async fn udp(answer: impl Fn(Message, usize) -> Answers + Send + 'static) -> Self {
         Self::start(answer, |_| panic!("asked by TCP")).await
     }
 
@@ -110,12 +110,12 @@ fn reply(question: Message, code: ResponseCode, records: Vec<Record>) -> Message
     told
 }
 
-fn bytes(told: &Message) -> Vec<u8> {
+pub fn bytes(told: &Message) -> Vec<u8> {
     told.to_vec().unwrap()
 }
 
 /// A small zone: what is answered to each name.
-fn zone(question: Message) -> Message {
+pub fn zone(question: Message) -> Message {
     use ResponseCode::{NXDomain, NoError, NotImp, Refused, ServFail};
     let asked = question.queries[0].name.to_lowercase().to_ascii();
     let txt = |parts: &[&str]| RData::TXT(TXT::new(parts.iter().map(|part| (*part).to_owned()).collect()));

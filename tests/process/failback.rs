@@ -85,6 +85,23 @@ fn i15_with_the_state_directory_deleted_sweep_fails_back_when_the_drill_gives_th
     }
 }
 
+/// I20: at three o'clock nobody should have to move a directory away by hand.
+#[test]
+fn i20_beside_a_journal_that_does_not_read_sweep_undoes_by_the_marks_and_leaves_the_journal_as_it_is() {
+    let bench = bench("1s");
+    let (env, drill) = (bench.env(), bench.path("shift.yaml").display().to_string());
+    killed_at(&bench, "inject.after#2");
+    let damaged: Vec<u8> = b"not a database any more ".repeat(4096);
+    let journal = bench.path("state").join("journal.db");
+    std::fs::write(&journal, &damaged).unwrap();
+    assert_eq!(bench.done(&["resume", "latest"]).code, Some(5));
+    let swept = bench.done(&["sweep", "--env", &env, "--drill", &drill, "--apply"]);
+    assert_eq!((swept.code, bench.east().as_str(), set(&bench)), (Some(0), "200", before()), "{swept:?}");
+    assert!(swept.err.contains("cannot read the journal") && swept.err.contains("goes on without it"), "{swept:?}");
+    assert!(std::fs::read(&journal).unwrap() == damaged, "the journal was touched");
+    assert_eq!(bench.done(&["sweep", "--env", &env]).code, Some(0));
+}
+
 #[test]
 fn i21_without_the_gate_sweep_lifts_the_fault_and_keeps_users_evacuated() {
     let bench = bench("1s");
@@ -95,6 +112,10 @@ fn i21_without_the_gate_sweep_lifts_the_fault_and_keeps_users_evacuated() {
     assert_eq!(swept.code, Some(7), "{swept:?}");
     assert_eq!((bench.east().as_str(), evacuated(&bench)), ("200", true));
     assert!(swept.err.contains("sweep --env") && swept.err.contains("--drill FILE --apply"), "the way out is said: {swept:?}");
+    // The run is in the journal now, without its drill: `resume` knows no more, and says what does.
+    let resumed = bench.done(&["resume", "latest"]);
+    assert_eq!((resumed.code, evacuated(&bench)), (Some(7), true), "{resumed:?}");
+    assert!(resumed.err.contains("sweep --env FILE --drill FILE --apply"), "{resumed:?}");
     let again = bench.done(&["sweep", "--env", &env, "--drill", &drill, "--apply"]);
     assert_eq!((again.code, set(&bench)), (Some(0), before()), "{again:?}");
 }

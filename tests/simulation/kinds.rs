@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use firedrill::clock::Timestamp;
 use firedrill::drill::spec::{DrillSpec, Step};
 use firedrill::event::{Health, Phase};
-use firedrill::fault::{Bite, ByHand, Expiry, Kind, KindError, KindSource, Observed, Prepared, RECORD_VERSION, Record, TargetId};
+use firedrill::fault::{Bite, ByHand, Expiry, Kind, KindError, KindSource, Observed, Prepared, Progress, RECORD_VERSION, Record, TargetId};
 use firedrill::probe::params::ProbeSpec;
 use firedrill::probe::{Probe, ProbeSource, Reading};
 use serde_json::{Value, json};
@@ -79,6 +79,14 @@ impl Kind for SimKind {
     }
     async fn inject(&self, record: &Record) -> Result<(), KindError> {
         self.write("inject", record, Self::prior(record), Self::ours(record)).await
+    }
+    async fn proceed(&self, record: &Record) -> Result<Progress, KindError> {
+        let mut inner = self.world.lock();
+        if record.target.id != "node-b1" || inner.slow_looks == 0 {
+            return Ok(Progress::Done);
+        }
+        inner.slow_looks -= 1;
+        Ok(Progress::Waiting { why: "a budget lets nobody go".into() })
     }
     async fn observe(&self, record: &Record) -> Observed {
         let id = &record.target.id;

@@ -42,6 +42,7 @@ pub struct Story {
     foreign: bool,
     sick: bool,
     stubborn: bool,
+    slow: bool,
     kept: Option<Kept>,
 }
 
@@ -114,6 +115,7 @@ impl Story {
             foreign: false,
             sick: false,
             stubborn: false,
+            slow: false,
             kept: None,
         }
     }
@@ -138,6 +140,9 @@ impl Story {
     pub fn stubborn_target(self) -> Self {
         Self { stubborn: true, ..self }
     }
+    pub fn slow_target(self) -> Self {
+        Self { slow: true, ..self }
+    }
     pub fn kept(self, kept: Kept) -> Self {
         Self { kept: Some(kept), ..self }
     }
@@ -156,7 +161,14 @@ impl Story {
 
     pub fn tell(self) -> End {
         let before = objects(self.sick);
-        let inner = Arc::new(Mutex::new(Inner { objects: before.clone(), now: BIRTH, fate: self.first, broken: self.broken, ..Inner::default() }));
+        let inner = Arc::new(Mutex::new(Inner {
+            objects: before.clone(),
+            now: BIRTH,
+            fate: self.first,
+            broken: self.broken,
+            slow_looks: if self.slow { 50 } else { 0 },
+            ..Inner::default()
+        }));
         let mut outcome = process(&inner, |world| self.run(world));
         let effects = inner.lock().unwrap().effects;
         let mut recovery_effects = 0;

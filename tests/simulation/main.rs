@@ -125,6 +125,23 @@ fn an_action_kept_on_purpose_stays_is_recorded_and_is_not_still_in_place() {
 }
 
 #[test]
+fn a_step_that_waits_says_now_and_then_for_what() {
+    use firedrill::event::Event;
+    let notes = |end: &life::End| -> Vec<String> {
+        let waits = |event: &firedrill::event::RunEvent| match &event.body {
+            Event::Note { text } if text.contains("waits for") => Some(text.clone()),
+            _ => None,
+        };
+        end.inner.events.iter().filter_map(waits).collect()
+    };
+    let slow = Story::new().slow_target().tell();
+    slow.assert_restored();
+    // Twenty-five seconds of it, told every fifteen.
+    assert_eq!(notes(&slow), ["step 'b' waits for 1 target(s): sim/node-b1: a budget lets nobody go"]);
+    assert_eq!(notes(&Story::new().tell()), Vec::<String>::new());
+}
+
+#[test]
 fn i21_a_region_that_stays_sick_keeps_its_evacuation_and_exits_seven() {
     let end = Story::new().sick_region().tell();
     end.assert_lifted_but_evacuated();

@@ -90,6 +90,8 @@ pub struct Inner {
     pub in_flight: BTreeMap<String, usize>,
     /// Until then no revert of node-b1 lands.
     pub stubborn_until: Timestamp,
+    /// So many looks find node-b1 waiting.
+    pub slow_looks: u32,
     pub problems: Vec<String>,
     pub blind: BTreeMap<String, bool>,
     // Durable memory.

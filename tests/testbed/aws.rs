@@ -10,6 +10,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -74,6 +75,8 @@ pub struct Call {
     pub answered: Option<bool>,
     /// What scripts did to it.
     pub scripted: Vec<String>,
+    /// The same for all attempts of one call of an SDK, which may send it again when no answer comes in time.
+    pub invocation: Option<String>,
 }
 
 impl Call {
@@ -94,6 +97,32 @@ pub struct Aws {
     pub administrator: Credentials,
     python: PathBuf,
     process: Child,
+    /// Given back when it is dropped.
+    turn: Option<Turn>,
+}
+
+/// One of the emulators that may work at a time. Each takes a core when it is asked much: more of them would all answer too late.
+struct Turn;
+
+/// How many have a turn.
+static TAKEN: Mutex<u32> = Mutex::new(0);
+static GIVEN_BACK: Condvar = Condvar::new();
+
+impl Turn {
+    const AT_ONCE: u32 = 3;
+
+    fn wait() -> Self {
+        let taken = TAKEN.lock().unwrap();
+        *GIVEN_BACK.wait_while(taken, |taken| *taken == Self::AT_ONCE).unwrap() += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *TAKEN.lock().unwrap() -= 1;
+        GIVEN_BACK.notify_one();
+    }
 }
 
 #[derive(Deserialize)]
@@ -109,11 +138,19 @@ struct Description {
 }
 
 impl Aws {
-    /// Starts one; the world is laid out when it returns, some 3 s later.
+    /// Starts one; the world is laid out when it returns, some 3 s later, or when others have ended.
     ///
     /// # Panics
     /// With what it says, when it does not start.
     pub fn start(options: AwsOptions) -> Self {
+        let turn = Turn::wait();
+        let mut started = Self::beside(options);
+        started.turn = Some(turn);
+        started
+    }
+
+    /// Starts one beside another that is asked nothing meanwhile, as [`Aws::start`] does.
+    pub fn beside(options: AwsOptions) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let name = format!("firedrill-aws-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
         let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/testbed"));
@@ -125,7 +162,7 @@ impl Aws {
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let said: Description = serde_json::from_str(&line).unwrap_or_else(|error| panic!("the AWS emulator did not start ({error}): {line}"));
         let Description { endpoint, environment, directory, account, regions, python, administrator } = said;
-        Self { endpoint, environment, directory, account, regions, administrator, python, process }
+        Self { endpoint, environment, directory, account, regions, administrator, python, process, turn: None }
     }
 
     /// Writes an environment file like [`Aws::environment`], edited.

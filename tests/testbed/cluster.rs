@@ -93,11 +93,19 @@ impl Cluster {
 
     /// `kubectl apply -f -` of YAML or JSON, several documents if need be; says what they are now.
     pub fn apply(&self, manifest: &str) -> Vec<Value> {
-        let mut command = self.kubectl_command(&self.kubeconfig);
-        command.args(["apply", "-o", "json", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
-        let mut said: Value = serde_json::from_str(&succeeded(&["apply"], child.wait_with_output().unwrap())).unwrap();
+        let once = || {
+            let mut command = self.kubectl_command(&self.kubeconfig);
+            command.args(["apply", "-o", "json", "-f", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            child.stdin.take().unwrap().write_all(manifest.as_bytes()).unwrap();
+            child.wait_with_output().unwrap()
+        };
+        let mut output = once();
+        // Another test made the same between kubectl's look and its create: now it is there to be changed.
+        if String::from_utf8_lossy(&output.stderr).contains("(AlreadyExists)") {
+            output = once();
+        }
+        let mut said: Value = serde_json::from_str(&succeeded(&["apply"], output)).unwrap();
         match said["items"].take() {
             Value::Array(items) => items,
             _ => vec![said],

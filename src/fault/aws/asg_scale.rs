@@ -16,7 +16,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -257,10 +257,17 @@ impl Kind for Scale {
     fn by_hand(&self, record: &Record) -> ByHand {
         let (aws, name) = (self.place.cli(), word(groups::name(&record.target).unwrap_or_default()));
         let to = |state: &Value| {
-            let desired = state["desired"].as_i64().unwrap_or_default();
+            let desired = word(&state["desired"].as_str().map_or_else(|| state["desired"].to_string(), str::to_owned));
             format!("{aws} autoscaling set-desired-capacity --auto-scaling-group-name {name} --desired-capacity {desired} --no-honor-cooldown")
         };
         ByHand { inject: vec![to(&record.ours)], undo: vec![to(&record.prior), groups::unmark_by_hand(&self.place, record)] }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let wanted = self.wanted().ok()?;
+        let target = TargetId { place: self.place.name(), id: groups::id(&wanted.group, "group") };
+        let prior = json!({"desired": blank("desired capacity before", step)});
+        Some((target, Prepared { prior, ours: json!({ "desired": wanted.desired }), companions: Vec::new(), noop: false }))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::drill::order::before;
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, RECORD_VERSION, Record, TargetId};
 use crate::needs::Needs;
 
@@ -384,6 +384,14 @@ impl Kind for Denied {
             inject: vec![format!("{aws} iam put-role-policy --role-name {name} --policy-name {policy} --policy-document {document}")],
             undo: vec![format!("{aws} iam delete-role-policy --role-name {name} --policy-name {policy}")],
         }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let Wanted { statement, drill, .. } = self.wanted().ok()?;
+        let target = TargetId { place: self.place.name(), id: format!("{SORT}{}/role", blank("each role", step)) };
+        let mut ours = statement.document("role", &Vec::from_iter(before(drill, step)), Timestamp::default());
+        ours["Statement"][0]["Condition"]["DateLessThan"]["aws:CurrentTime"] = blank("last instant in UTC", step).into();
+        Some((target, Prepared { prior: Value::Null, ours, companions: Vec::new(), noop: false }))
     }
 }
 

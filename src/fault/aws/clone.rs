@@ -17,6 +17,7 @@ use super::network::{self, Acl};
 use super::place::Place;
 use super::{dead_man, mark};
 use crate::aws::error::CallError;
+use crate::fault::shell::word;
 use crate::fault::{KindError, Record, TargetId};
 
 /// Tag that says which clone it is.
@@ -36,7 +37,7 @@ pub const SCHEDULES: usize = DENIES.len() * 2;
 pub const RULES: usize = 20;
 
 /// Most entries that are made at once.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 16;
 
 /// What this process knows of the clones of one place, by name.
 #[derive(Debug, Default)]
@@ -47,8 +48,16 @@ struct Clones(Held<HashMap<String, Arc<One>>>);
 struct One {
     /// Held by whoever makes or deletes it.
     state: Mutex<State>,
+    seen: Held<Seen>,
+}
+
+/// What was read of a clone by those that are on it.
+#[derive(Debug, Default)]
+struct Seen {
+    /// `acl-…`, as it was read last.
+    id: Option<String>,
     /// Targets that were seen on it and not tidied since. The clone is theirs to delete: each of them comes back to it when it is closed.
-    on: Held<HashSet<TargetId>>,
+    on: HashSet<TargetId>,
 }
 
 #[derive(Debug, Default)]
@@ -69,8 +78,8 @@ impl One {
         all.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name.to_owned()).or_default().clone()
     }
 
-    fn on(&self) -> MutexGuard<'_, HashSet<TargetId>> {
-        self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -104,15 +113,19 @@ pub async fn made(place: &Place, record: &Record) -> Option<String> {
     }
 }
 
-/// Remembers that a target is on its clone.
-pub fn seen_on(place: &Place, record: &Record) {
+/// Remembers that a target is on its clone, which has this id.
+pub fn seen_on(place: &Place, record: &Record, id: &str) {
     if let Ok(name) = of(record) {
-        One::of(place, name).on().insert(record.target.clone());
+        let one = One::of(place, name);
+        let mut seen = one.seen();
+        seen.on.insert(record.target.clone());
+        seen.id = Some(id.to_owned());
     }
 }
 
-/// Writes: makes the clone of a record's ACL with its deny entries, and arms the dead-man. The id of one that is there already.
-pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<String, KindError> {
+/// Writes: makes the clone of a record's ACL with its deny entries, and arms the dead-man. The id of one that is there already. `found` is what [`find`] said
+/// shortly before; one that was made since has the same client token, so that it is not made twice.
+pub async fn make(place: &Place, record: &Record, original: &Acl, found: Option<Acl>) -> Result<String, KindError> {
     let name = of(record)?;
     let one = One::of(place, name);
     // One at a time: all subnets of a step wait for the same clone.
@@ -123,7 +136,7 @@ pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<Stri
         State::Unknown => {}
     }
     let (account, ec2) = (&place.account, place.clients().await?.ec2);
-    let id = match find(place, name).await? {
+    let id = match found {
         Some(found) => found.id,
         None => {
             let tags = tags(place, record, name).into_iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect();
@@ -173,34 +186,59 @@ pub async fn make(place: &Place, record: &Record, original: &Acl) -> Result<Stri
 pub async fn drop_unused(place: &Place, record: &Record) -> Result<(), KindError> {
     let name = of(record)?;
     let one = One::of(place, name);
-    let left = {
-        let mut on = one.on();
-        on.remove(&record.target);
-        on.len()
+    let (last, read) = {
+        let mut seen = one.seen();
+        seen.on.remove(&record.target);
+        let last = seen.on.is_empty();
+        (last, seen.id.take_if(|_| last))
     };
-    // The last of those that were seen on it reads it afresh and deletes it. A clone without subnets, which sweep found, is its own last one.
-    if left > 0 && !record.target.id.starts_with(SORT) {
+    // The last of those that were seen on it deletes it. A clone without subnets, which sweep found, is its own last one.
+    if !last && !record.target.id.starts_with(SORT) {
         return Ok(());
     }
-    // Asked before the lock is taken: all subnets of a step ask together, and one of them deletes.
-    let found = find(place, name).await?;
-    if found.as_ref().is_some_and(|acl| !acl.subnets.is_empty()) {
-        return Ok(());
-    }
+    // Schedules are cancelled only when no subnet has it any more. Without them EC2's own refusal is enough.
+    let id = match read.filter(|_| !dead_man::is_armed(record)) {
+        Some(id) => Some(id),
+        // Asked before the lock is taken: all subnets of a step ask together, and one of them deletes.
+        None => match find(place, name).await? {
+            Some(acl) if !acl.subnets.is_empty() => return Ok(()),
+            found => found.map(|acl| acl.id),
+        },
+    };
     let mut state = one.state.lock().await;
-    if matches!(*state, State::Deleted) && found.is_none() {
+    if matches!(*state, State::Deleted) && id.is_none() {
         return Ok(());
     }
     dead_man::disarm(place, record).await?;
-    if let Some(acl) = found {
-        let delete = place.clients().await?.ec2.delete_network_acl().network_acl_id(&acl.id);
+    if let Some(id) = id {
+        let delete = place.clients().await?.ec2.delete_network_acl().network_acl_id(id);
         match place.account.write("ec2:DeleteNetworkAcl", delete.send()).await {
+            Err(error) if error.code() == Some("DependencyViolation") => return Ok(()),
             Err(error) if error.is_not_found() => {}
             done => done.map(|_| ())?,
         }
     }
     *state = State::Deleted;
     Ok(())
+}
+
+/// A clone as a person makes and finds it.
+pub struct InHand {
+    /// The command that makes it. It has no entries, so it lets nothing through ("Custom network ACLs", Amazon VPC User Guide).
+    pub make: String,
+    /// Its id, as a word of a shell.
+    pub id: String,
+}
+
+/// The clone of this name by hand.
+pub fn by_hand(aws: &str, name: &str, original: &str) -> InHand {
+    let id = format!(
+        "\"$({aws} ec2 describe-network-acls --filters {} --query 'NetworkAcls[0].NetworkAclId' --output text)\"",
+        word(&format!("Name=tag:{CLONE},Values={name}"))
+    );
+    let vpc = format!("\"$({aws} ec2 describe-network-acls --network-acl-ids {original} --query 'NetworkAcls[0].VpcId' --output text)\"");
+    let tags = word(&format!("ResourceType=network-acl,Tags=[{{Key={CLONE},Value={name}}}]"));
+    InHand { make: format!("{aws} ec2 create-network-acl --vpc-id {vpc} --tag-specifications {tags}"), id }
 }
 
 /// Writes: takes the deny entries off a clone, so that it works like its original.

@@ -11,6 +11,7 @@ use super::place::Place;
 use crate::aws::access::{Needs, Statement};
 use crate::aws::error::CallError;
 use crate::clock::Timestamp;
+use crate::fault::shell::word;
 use crate::fault::{Expiry, KindError, Record};
 
 /// How long after `undoBy` the schedules fire: undo of ours has begun by `undoBy`, and a fault is gone five minutes later (undo.md, I9).
@@ -36,6 +37,11 @@ pub fn expiry(place: &Place) -> Expiry {
 pub fn companions(place: &Place, run: &str, step: &str, of: &str, count: usize) -> Vec<String> {
     let names = (0..count).map(|index| format!("{COMPANION}{}", name(run, step, of, index)));
     names.filter(|_| role(place).is_some()).collect()
+}
+
+/// Whether a record has schedules.
+pub fn is_armed(record: &Record) -> bool {
+    names(record).next().is_some()
 }
 
 /// Writes: arms the schedules of a record, whose companions they are. That one is there already is success.
@@ -71,6 +77,14 @@ pub async fn disarm(place: &Place, record: &Record) -> Result<(), KindError> {
         }
     }
     Ok(())
+}
+
+/// Commands that cancel the schedules of a record by hand. None is there when the fault was made by hand: then they do nothing.
+pub fn disarm_by_hand(place: &Place, record: &Record) -> Option<String> {
+    let all = names(record).next()?.rsplit_once('-')?.0;
+    let aws = place.of_schedules().cli();
+    let list = format!("{aws} scheduler list-schedules --name-prefix {} --query {} --output text", word(all), word("Schedules[].[Name]"));
+    Some(format!("{list} | xargs -r -n 1 {aws} scheduler delete-schedule --name"))
 }
 
 /// Adds what arming and cancelling need, and what the schedules' role does; nothing without a role.

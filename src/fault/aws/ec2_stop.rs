@@ -18,6 +18,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -301,17 +302,27 @@ impl Kind for Stop {
     }
 
     fn by_hand(&self, record: &Record) -> ByHand {
-        let (aws, id) = (self.place.cli(), id(&record.target).unwrap_or_default());
+        let (aws, id) = (self.place.cli(), word(id(&record.target).unwrap_or_default()));
         let keys = mark::keys(&mark::tags(record)).into_iter().map(|key| format!("Key={key}")).collect::<Vec<_>>().join(" ");
         ByHand {
             inject: vec![format!("{aws} ec2 stop-instances --instance-ids {id}"), format!("{aws} ec2 wait instance-stopped --instance-ids {id}")],
-            undo: vec![
-                format!("{aws} ec2 wait instance-stopped --instance-ids {id}"),
-                format!("{aws} ec2 start-instances --instance-ids {id}"),
+            undo: [
+                // Waiting for `stopped` would stand still for ten minutes before an instance that was never stopped; starting one is no error.
+                format!("until {aws} ec2 start-instances --instance-ids {id}; do sleep 5; done   # IncorrectInstanceState: it still stops, and is tried again; any other error: Ctrl-C"),
                 format!("{aws} ec2 wait instance-running --instance-ids {id}"),
                 format!("{aws} ec2 delete-tags --resources {id} --tags {keys}"),
-            ],
+            ]
+            .into_iter()
+            .chain(dead_man::disarm_by_hand(&self.place, record))
+            .collect(),
         }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        Some((
+            TargetId { place: self.place.name(), id: format!("{SORT}{}", blank("each instance id", step)) },
+            Prepared { prior: Value::Null, ours: Value::Null, companions: Vec::new(), noop: false },
+        ))
     }
 }
 

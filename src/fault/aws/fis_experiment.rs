@@ -370,6 +370,11 @@ impl Kind for Experimenting {
             undo: vec![format!("{list} | xargs -r -n 1 {aws} fis stop-experiment --id")],
         }
     }
+
+    fn blank(&self, _run: &str, _step: &str) -> Option<(TargetId, Prepared)> {
+        let id = format!("{SORT}{}", self.wanted.as_ref()?.template);
+        Some((TargetId { place: self.place.name(), id }, Prepared { prior: Value::Null, ours: Value::Null, companions: Vec::new(), noop: false }))
+    }
 }
 
 fn id(target: &TargetId) -> Result<&str, KindError> {

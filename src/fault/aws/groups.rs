@@ -12,6 +12,7 @@ use crate::aws::error::CallError;
 use crate::aws::together::Together;
 use crate::drill::order;
 use crate::drill::spec::DrillSpec;
+use crate::fault::shell::word;
 use crate::fault::{KindError, Record, TargetId};
 
 /// Tag that Auto Scaling puts on a group's instances: its name.
@@ -50,7 +51,7 @@ impl Seen {
     pub fn target(&self, place: &Place) -> TargetId {
         // arn:aws:autoscaling:REGION:ACCOUNT:autoScalingGroup:UUID:autoScalingGroupName/NAME
         let number = self.arn.split(':').nth(6).unwrap_or_default();
-        TargetId { place: place.name(), id: format!("{SORT}{}:{number}", self.name) }
+        TargetId { place: place.name(), id: id(&self.name, number) }
     }
 }
 
@@ -58,6 +59,11 @@ impl Seen {
 pub fn name(target: &TargetId) -> Result<&str, KindError> {
     let found = target.id.strip_prefix(SORT).and_then(|rest| rest.rsplit_once(':')).map(|(name, _)| name);
     found.ok_or_else(|| KindError::Failed(format!("{target} is no Auto Scaling group")))
+}
+
+/// A target's id.
+pub fn id(name: &str, number: &str) -> String {
+    format!("{SORT}{name}:{number}")
 }
 
 /// Reads: the group that is a target, together with others that are asked for now; none when it does not exist any more, or another one has its name.
@@ -133,12 +139,14 @@ pub async fn population(place: &Place) -> Result<BTreeMap<String, usize>, CallEr
     Ok(found)
 }
 
-/// Commands that take a mark off by hand: the end of every undo.
+/// A command that takes a mark off by hand: the end of every undo.
 pub fn unmark_by_hand(place: &Place, record: &Record) -> String {
     let name = name(&record.target).unwrap_or_default();
-    let tags = mark::keys(&mark::tags(record));
-    let tags = tags.iter().map(|key| crate::fault::shell::word(&format!("ResourceId={name},ResourceType={TAGGED},Key={key}")));
-    format!("{} autoscaling delete-tags --tags {}", place.cli(), tags.collect::<Vec<_>>().join(" "))
+    let keys = mark::keys(&mark::tags(record));
+    let ends: Vec<&str> = keys.iter().filter_map(|key| key.strip_prefix(mark::PREFIX)).collect();
+    let tag = word(&format!("ResourceId={name},ResourceType={TAGGED},Key={}", mark::PREFIX));
+    // Each tag has to name group and type again, so a list of them is longer than a loop.
+    format!("for key in {}; do {} autoscaling delete-tags --tags {tag}$key; done", ends.join(" "), place.cli())
 }
 
 fn tag(name: &str, key: &str) -> aws_sdk_autoscaling::types::builders::TagBuilder {

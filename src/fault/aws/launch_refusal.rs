@@ -16,7 +16,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -252,11 +252,19 @@ impl Kind for Refusal {
         let processes = added(record).join(" ");
         ByHand {
             inject: vec![format!("{aws} autoscaling suspend-processes --auto-scaling-group-name {name} --scaling-processes {processes}")],
-            undo: vec![
+            undo: [
                 format!("{aws} autoscaling resume-processes --auto-scaling-group-name {name} --scaling-processes {processes}"),
                 groups::unmark_by_hand(&self.place, record),
-            ],
+            ]
+            .into_iter()
+            .chain(dead_man::disarm_by_hand(&self.place, record))
+            .collect(),
         }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let target = TargetId { place: self.place.name(), id: groups::id(&blank("each group", step), "group") };
+        Some((target, Prepared { prior: json!({"suspended": []}), ours: json!({ "suspended": PROCESSES }), companions: Vec::new(), noop: false }))
     }
 }
 

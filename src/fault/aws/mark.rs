@@ -12,6 +12,8 @@ use crate::fault::{KindError, Record, TargetId};
 
 /// Run id.
 pub const RUN: &str = "firedrill.dev/run";
+/// What the key of each of its tags begins with.
+pub const PREFIX: &str = "firedrill.dev/";
 /// When undo has begun at the latest: for people who find the mark.
 pub const EXPIRES: &str = "firedrill.dev/expires";
 /// What [`carried`] reads: parts `firedrill.dev/record.0`, `.1`, … of a record in base64url, which every service takes as a tag's value.

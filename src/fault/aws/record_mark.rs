@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::aws::hosted_zones::{Content, RecordSet, Zone};
 use crate::fault::carried::{packed, unpacked};
+use crate::fault::shell::word;
 use crate::fault::{Record, TargetId};
 
 /// All marks of a zone stand under this label of it: Route 53 lists them together.
@@ -50,6 +51,18 @@ pub fn name(record: &Record, zone: &str) -> String {
     let digest = Sha256::digest(format!("{}/{}", record.step, record.target.id));
     let short: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     format!("{}-{short}.{UNDER}.{zone}", record.run.to_ascii_lowercase())
+}
+
+/// Commands that delete the mark of this name by hand. None is there when the change was made by hand: then they do nothing.
+pub fn delete_by_hand(aws: &str, zone: &str, name: &str) -> [String; 2] {
+    let start = word(name);
+    let query = format!("{{Changes: ResourceRecordSets[?Name=='{name}'].{{Action: 'DELETE', ResourceRecordSet: @}}}}");
+    let list =
+        format!("{aws} route53 list-resource-record-sets --hosted-zone-id {zone} --start-record-name {start} --start-record-type TXT --max-items 1");
+    [
+        format!("mark=$({list} --query \"{query}\" --output json)"),
+        format!("case \"$mark\" in *DELETE*) {aws} route53 change-resource-record-sets --hosted-zone-id {zone} --change-batch \"$mark\" ;; esac"),
+    ]
 }
 
 /// Whether it is too long for one TXT record.

@@ -15,6 +15,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -294,15 +295,25 @@ impl Kind for Inverted {
     }
 
     fn by_hand(&self, record: &Record) -> ByHand {
-        let (aws, id) = (self.place.cli(), id(&record.target).unwrap_or_default());
+        let (aws, id) = (self.place.cli(), word(id(&record.target).unwrap_or_default()));
         let keys = mark::keys(&mark::tags(record)).join(" ");
         ByHand {
             inject: vec![format!("{aws} route53 update-health-check --health-check-id {id} --inverted")],
-            undo: vec![
+            undo: [
                 format!("{aws} route53 update-health-check --health-check-id {id} --no-inverted"),
                 format!("{aws} route53 change-tags-for-resource --resource-type healthcheck --resource-id {id} --remove-tag-keys {keys}"),
-            ],
+            ]
+            .into_iter()
+            .chain(dead_man::disarm_by_hand(&self.place, record))
+            .collect(),
         }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        Some((
+            TargetId { place: self.place.name(), id: format!("{SORT}{}", blank("each health check id", step)) },
+            Prepared { prior: Value::Null, ours: Value::Null, companions: Vec::new(), noop: false },
+        ))
     }
 }
 

@@ -448,6 +448,8 @@ impl Kind for Shift {
             vec![id, format!("{} route53 wait resource-record-sets-changed --id \"$id\"", self.place.cli())]
         };
         let (prior, ours) = (changed(&record.prior), changed(&record.ours));
-        ByHand { inject: command(prior.clone(), ours.clone()), undo: command(ours, prior) }
+        let unmark =
+            record_mark::delete_by_hand(&self.place.cli(), &zone, &record_mark::name(record, record.prior["zone"].as_str().unwrap_or_default()));
+        ByHand { inject: command(prior.clone(), ours.clone()), undo: command(ours, prior).into_iter().chain(unmark).collect() }
     }
 }

@@ -21,6 +21,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
+use crate::fault::shell::{self, blank};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -134,7 +135,7 @@ impl Isolate {
         Ok(if Some(found.acl.id.as_str()) == record.prior["networkAcl"].as_str() {
             Observed::Prior
         } else if is_ours(&found, record) {
-            clone::seen_on(&self.place, record);
+            clone::seen_on(&self.place, record, &found.acl.id);
             // The clone's name is unique to run, step and original: a mark of its own.
             Observed::Ours { marked: true }
         } else {
@@ -332,11 +333,13 @@ impl Kind for Isolate {
         {
             return Ok(());
         }
-        let found = network::association(&self.place, id).await?.ok_or_else(|| KindError::Conflict(format!("subnet {id} is gone")))?;
+        let reading = async { Ok::<_, KindError>(network::association(&self.place, id).await?) };
+        let (found, made) = tokio::try_join!(reading, clone::find(&self.place, clone::of(record)?))?;
+        let found = found.ok_or_else(|| KindError::Conflict(format!("subnet {id} is gone")))?;
         if prior != Some(found.acl.id.as_str()) {
             return Err(KindError::Conflict(format!("subnet {id} has network ACL {} by now", found.acl.id)));
         }
-        let clone = clone::make(&self.place, record, &found.acl).await?;
+        let clone = clone::make(&self.place, record, &found.acl, made).await?;
         if self.replace(&found, &clone).await? {
             return Ok(());
         }
@@ -387,25 +390,28 @@ impl Kind for Isolate {
 
     fn by_hand(&self, record: &Record) -> ByHand {
         let (aws, id) = (self.place.cli(), id(&record.target).unwrap_or_default());
-        let original = record.prior["networkAcl"].as_str().unwrap_or_default();
+        let original = shell::word(record.prior["networkAcl"].as_str().unwrap_or_default());
         let name = record.ours["clone"].as_str().unwrap_or_default();
-        let clone = format!(
-            "$({aws} ec2 describe-network-acls --filters Name=tag:{},Values={name} --query 'NetworkAcls[0].NetworkAclId' --output text)",
-            clone::CLONE
-        );
+        let associated = shell::word(&format!("Name=association.subnet-id,Values={id}"));
         let association = format!(
-            "$({aws} ec2 describe-network-acls --filters Name=association.subnet-id,Values={id} --query \"NetworkAcls[0].Associations[?SubnetId=='{id}'].NetworkAclAssociationId\" --output text)"
+            "association=$({aws} ec2 describe-network-acls --filters {associated} --query \"NetworkAcls[0].Associations[?SubnetId=='{id}'].NetworkAclAssociationId\" --output text)"
         );
+        let to = |acl: &str| {
+            [association.clone(), format!("{aws} ec2 replace-network-acl-association --association-id \"$association\" --network-acl-id {acl}")]
+        };
+        let clone = clone::by_hand(&aws, name, &original);
+        let delete = format!("{aws} ec2 delete-network-acl --network-acl-id {}   # after the last subnet", clone.id);
         ByHand {
-            inject: vec![
-                format!("# make a copy of {original} whose rules 1 and 2 deny all traffic in and out, tagged {}={name}", clone::CLONE),
-                format!("{aws} ec2 replace-network-acl-association --association-id {association} --network-acl-id {clone}"),
-            ],
-            undo: vec![
-                format!("{aws} ec2 replace-network-acl-association --association-id {association} --network-acl-id {original}"),
-                format!("{aws} ec2 delete-network-acl --network-acl-id {clone}   # after the last subnet"),
-            ],
+            inject: std::iter::once(clone.make).chain(to(&clone.id)).collect(),
+            undo: to(&original).into_iter().chain([delete]).chain(dead_man::disarm_by_hand(&self.place, record)).collect(),
         }
+    }
+
+    fn blank(&self, run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let original = blank("network ACL", step);
+        let name = clone::name(run, step, "clone");
+        let target = TargetId { place: self.place.name(), id: format!("{SORT}{}", blank("each subnet id", step)) };
+        Some((target, Prepared { prior: json!({ "networkAcl": original }), ours: json!({ "clone": name }), companions: Vec::new(), noop: false }))
     }
 }
 

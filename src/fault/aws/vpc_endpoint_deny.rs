@@ -326,7 +326,10 @@ impl Kind for Deny {
             return ByHand { inject: Vec::new(), undo: vec![show, untag] };
         };
         let changed = with(prior, &record.ours["statement"]).map(|(changed, _)| changed).unwrap_or_default();
-        ByHand { inject: vec![modify(&changed)], undo: vec![modify(prior), untag] }
+        ByHand {
+            inject: vec![modify(&changed)],
+            undo: [modify(prior), untag].into_iter().chain(dead_man::disarm_by_hand(&self.place, record)).collect(),
+        }
     }
 }
 

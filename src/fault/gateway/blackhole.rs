@@ -67,8 +67,8 @@ impl Definition for GatewayBlackhole {
         rule::open(&FLAVOR, Effect::Blackhole, self.scope(), places, drill, step)
     }
 
-    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
-        rule::reopen(&FLAVOR, record)
+    fn reopen(record: &Record, places: &Places) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record, places)
     }
 
     fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
@@ -80,7 +80,7 @@ impl Definition for GatewayBlackhole {
 const HANGS: Duration = Duration::from_secs(1);
 
 /// A client sees nothing at all for as long as it looks.
-static FLAVOR: Flavor = Flavor { name: "gatewayBlackhole", owns: |effect| matches!(effect, Effect::Blackhole), warning: None, bites };
+pub(super) static FLAVOR: Flavor = Flavor { name: "gatewayBlackhole", owns: |effect| matches!(effect, Effect::Blackhole), warning: None, bites };
 
 fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
     async {

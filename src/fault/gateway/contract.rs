@@ -35,12 +35,12 @@ impl Ground {
         let upstream = upstream().await;
         let config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-            socket: directory.path().join("gateway.sock"),
+            socket: Some(directory.path().join("gateway.sock")),
             resolve: vec![format!("*.amazonaws.com={upstream}").parse().unwrap()],
             endpoint: None,
         };
         let gateway = Gateway::start(config).unwrap();
-        let connection = GatewayConnection { socket: Some(gateway.socket().display().to_string()), ..GatewayConnection::default() };
+        let connection = GatewayConnection { socket: gateway.socket().map(|socket| socket.display().to_string()), ..GatewayConnection::default() };
         let environment = EnvironmentSpec { gateways: vec![GatewayRef { name: "edge".to_owned(), connection }], ..EnvironmentSpec::default() };
         let places = Places { environment, ..Places::default() };
         Self { gateway, places, _directory: directory }

@@ -118,8 +118,8 @@ impl Definition for GatewayError {
         rule::open_checked(&FLAVOR, self.effect(), self.scope(), places, drill, step)
     }
 
-    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
-        rule::reopen(&FLAVOR, record)
+    fn reopen(record: &Record, places: &Places) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record, places)
     }
 
     fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
@@ -128,7 +128,7 @@ impl Definition for GatewayError {
 }
 
 /// A client gets the error.
-static FLAVOR: Flavor = Flavor {
+pub(super) static FLAVOR: Flavor = Flavor {
     name: "gatewayError",
     owns: |effect| matches!(effect, Effect::Error { .. }),
     warning: Some("acts on plain HTTP only: TLS interception is not built yet"),

@@ -97,8 +97,8 @@ impl Definition for GatewayLatency {
         rule::open_checked(&FLAVOR, self.effect(), self.scope(), places, drill, step)
     }
 
-    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
-        rule::reopen(&FLAVOR, record)
+    fn reopen(record: &Record, places: &Places) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record, places)
     }
 
     fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
@@ -107,7 +107,7 @@ impl Definition for GatewayLatency {
 }
 
 /// A client waits at least as long as the rule says.
-static FLAVOR: Flavor = Flavor { name: "gatewayLatency", owns: |effect| matches!(effect, Effect::Latency { .. }), warning: None, bites };
+pub(super) static FLAVOR: Flavor = Flavor { name: "gatewayLatency", owns: |effect| matches!(effect, Effect::Latency { .. }), warning: None, bites };
 
 /// Beyond the delay, how long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -68,8 +68,8 @@ impl Definition for GatewayRefuse {
         rule::open(&FLAVOR, Effect::Refuse, self.scope(), places, drill, step)
     }
 
-    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
-        rule::reopen(&FLAVOR, record)
+    fn reopen(record: &Record, places: &Places) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record, places)
     }
 
     fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
@@ -78,7 +78,7 @@ impl Definition for GatewayRefuse {
 }
 
 /// The connection to the gateway is reset as soon as the client has said where it wants to go.
-static FLAVOR: Flavor = Flavor { name: "gatewayRefuse", owns: |effect| matches!(effect, Effect::Refuse), warning: None, bites };
+pub(super) static FLAVOR: Flavor = Flavor { name: "gatewayRefuse", owns: |effect| matches!(effect, Effect::Refuse), warning: None, bites };
 
 fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
     async {

@@ -73,8 +73,8 @@ impl Definition for GatewayReset {
         rule::open(&FLAVOR, effect, self.scope(), places, drill, step)
     }
 
-    fn reopen(record: &Record, _places: &Places) -> Result<Arc<dyn Kind>, KindError> {
-        rule::reopen(&FLAVOR, record)
+    fn reopen(record: &Record, places: &Places) -> Result<Arc<dyn Kind>, KindError> {
+        rule::reopen(&FLAVOR, record, places)
     }
 
     fn everywhere(places: &Places) -> Vec<Arc<dyn Kind>> {
@@ -83,7 +83,7 @@ impl Definition for GatewayReset {
 }
 
 /// A client gets at most so many bytes, and then a reset.
-static FLAVOR: Flavor = Flavor { name: "gatewayReset", owns: |effect| matches!(effect, Effect::Reset { .. }), warning: None, bites };
+pub(super) static FLAVOR: Flavor = Flavor { name: "gatewayReset", owns: |effect| matches!(effect, Effect::Reset { .. }), warning: None, bites };
 
 fn bites(trial: &Trial) -> BoxFuture<'_, Result<(), String>> {
     async {

@@ -320,7 +320,7 @@ impl Kind for ClusterDns {
         let mut operations = vec![mark::same(mark::uid(&map)), mark::test(COREFILE, prior.into())];
         operations.extend(mark::add(record, mark::bare(&map)));
         operations.push(json!({"op": "replace", "path": COREFILE, "value": format!("{prior}{}", added(record))}));
-        Ok(self.cluster.patch(&at(), &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&at(), &operations).await?)
     }
 
     async fn observe(&self, record: &Record) -> Observed {
@@ -343,7 +343,7 @@ impl Kind for ClusterDns {
         if mark::is_on(&map, record) {
             operations.extend(mark::remove(record, &map));
         }
-        Ok(self.cluster.patch(&at(), &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&at(), &operations).await?)
     }
 
     async fn tidy(&self, record: &Record) -> Result<(), KindError> {
@@ -354,7 +354,7 @@ impl Kind for ClusterDns {
         }
         let mut operations = vec![mark::same(mark::uid(&map))];
         operations.extend(mark::remove(record, &map));
-        Ok(self.cluster.patch(&at(), &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&at(), &operations).await?)
     }
 
     async fn bite(&self, record: &Record) -> Bite {

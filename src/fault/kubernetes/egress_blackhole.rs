@@ -23,7 +23,7 @@ use crate::cluster::resource::{At, DAEMON_SETS, NETWORK_POLICIES, NODES, PODS};
 use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -310,6 +310,13 @@ impl Kind for Egress {
             inject: vec![format!("printf %s {} | {kubectl} create -f -", word(&object(record, false).to_string()))],
             undo: vec![format!("{kubectl} delete networkpolicy {} -n {}", word(name), word(namespace))],
         }
+    }
+
+    fn blank(&self, run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let Wanted { parameters, .. } = self.wanted().ok()?;
+        let target = self.target(&parameters.namespace, &policy_name(run, step));
+        let spec = blank("spec of the NetworkPolicy", step);
+        Some((target, Prepared { prior: Value::Null, ours: json!({ "spec": spec }), companions: Vec::new(), noop: false }))
     }
 }
 

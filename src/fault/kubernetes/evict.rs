@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use futures::future::ready;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::mark;
 use super::place::text;
@@ -16,6 +18,9 @@ use crate::fault::{KindError, Progress};
 
 /// Evictions of one node in flight.
 const AT_ONCE: usize = 4;
+/// A round asks no further pod after so long: with the longest answer it is over before the engine gives it up. An eviction that is given up while the API
+/// server works on it counts against its budget for two minutes, and nobody leaves meanwhile.
+const ROUND: Duration = Duration::from_secs(4);
 /// Annotation of pods that the kubelet runs from a file.
 const MIRROR: &str = "/metadata/annotations/kubernetes.io~1config.mirror";
 
@@ -70,7 +75,8 @@ pub async fn round(cluster: &Cluster, pods: Vec<Value>, grace: Option<Duration>)
     let Some(first) = staying.first().map(name) else { return Ok(Progress::Done) };
     let count = staying.len();
     let asked = staying.into_iter().filter(|pod| text(pod, "/metadata/deletionTimestamp").is_empty());
-    let answers = futures::stream::iter(asked).map(|pod| async move {
+    let begun = Instant::now();
+    let answers = futures::stream::iter(asked).take_while(|_| ready(begun.elapsed() < ROUND)).map(|pod| async move {
         let (namespace, pod_name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
         let answer = cluster.evict(namespace, pod_name, mark::uid(&pod), grace).await;
         (name(&pod), answer)

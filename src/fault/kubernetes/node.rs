@@ -13,7 +13,7 @@ use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
 use crate::cluster::resource::{At, NODES};
 use crate::cluster::together;
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{ByHand, KindError, Observed, Prepared, Record, TargetId};
 
 /// Label of a node's availability zone.
@@ -105,7 +105,7 @@ impl Nodes {
         let mut operations = vec![mark::same(uid), mark::test("/spec/unschedulable", Value::Null)];
         operations.extend(mark::add(record, bare));
         operations.push(json!({"op": "add", "path": "/spec/unschedulable", "value": true}));
-        self.cluster.patch(&at(name), &operations).await.map(|_| ())
+        self.cluster.patch(&at(name), &operations).await
     }
 
     /// Reads: where a node is.
@@ -135,7 +135,7 @@ impl Nodes {
         let mut operations = vec![mark::same(uid), mark::test("/spec/unschedulable", true.into())];
         operations.extend(mark::remove(record, &marked(record)));
         operations.push(json!({"op": "remove", "path": "/spec/unschedulable"}));
-        Ok(self.cluster.patch(&at(name), &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&at(name), &operations).await?)
     }
 
     /// Writes: takes our mark off a node that is not ours any more; a call only when there is one.
@@ -150,7 +150,7 @@ impl Nodes {
         let (name, uid) = identity(&record.target)?;
         let mut operations = vec![mark::same(uid)];
         operations.extend(mark::remove(record, &node));
-        Ok(self.cluster.patch(&at(name), &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&at(name), &operations).await?)
     }
 
     /// Reads: nodes with a mark of the kind `kind`.
@@ -170,6 +170,11 @@ impl Nodes {
                 format!("{kubectl} annotate node {name} {}- {}- {}-", mark::RUN, mark::EXPIRES, mark::RECORD),
             ],
         }
+    }
+
+    /// All nodes of a step that was not looked up.
+    pub fn blank(&self, step: &str) -> TargetId {
+        TargetId { place: self.cluster.place(), id: format!("nodes/{}/<uid>", blank("each node", step)) }
     }
 
     fn target(&self, node: &Value) -> TargetId {

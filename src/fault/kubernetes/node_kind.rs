@@ -175,4 +175,8 @@ impl Kind for NodeKind {
     fn by_hand(&self, record: &Record) -> ByHand {
         self.nodes.by_hand(record, self.flavor.by_hand)
     }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        Some((self.nodes.blank(step), Prepared { prior: Value::Null, ours: Value::Null, companions: Vec::new(), noop: false }))
+    }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cluster::access::Access;
 use crate::cluster::api::Cluster;
 use crate::cluster::error::ApiError;
-use crate::drill::spec::Protect;
+use crate::drill::spec::{ClusterConnection, Protect};
 use crate::fault::definition::Places;
 use crate::fault::shell::word;
 use crate::fault::{KindError, Record};
@@ -63,7 +63,12 @@ pub fn invert(cluster: &Cluster) -> Value {
 
 /// `kubectl` for this cluster, as a person types it.
 pub fn kubectl(cluster: &Cluster) -> String {
-    let connection = &cluster.reference().connection;
+    kubectl_at(&cluster.reference().connection)
+}
+
+/// The same for a cluster that is reached so.
+#[must_use]
+pub fn kubectl_at(connection: &ClusterConnection) -> String {
     match (&connection.kubeconfig_file, &connection.context) {
         (Some(file), _) => format!("kubectl --kubeconfig {}", word(file)),
         (None, Some(context)) => format!("kubectl --context {}", word(context)),

@@ -25,7 +25,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::drill::text::Percent;
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Progress, Record, TargetId};
 use crate::needs::Needs;
 
@@ -311,6 +311,13 @@ impl Kind for Kill {
             // The owner does it; a person looks whether it has.
             undo: vec![format!("{kubectl} --namespace {namespace} get {}", word(&owner))],
         }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let namespace = &self.wanted().ok()?.kill.namespace;
+        let id = format!("{}/{namespace}/{}/<uid>", PODS.plural, blank("each pod", step));
+        let prior = json!({"owner": {"kind": blank("kind of the owner", step), "name": blank("name of the owner", step)}});
+        Some((TargetId { place: self.cluster.place(), id }, Prepared { prior, ours: Value::Null, companions: Vec::new(), noop: false }))
     }
 }
 

@@ -20,7 +20,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -127,7 +127,7 @@ impl Blackhole {
         let mut operations = vec![mark::same(identity.uid), mark::test("/spec/selector", record.prior["selector"].clone())];
         operations.extend(mark::add(record, bare));
         operations.push(json!({"op": "replace", "path": "/spec/selector", "value": record.ours["selector"]}));
-        Ok(self.cluster.patch(&identity.at, &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&identity.at, &operations).await?)
     }
 
     async fn look(&self, record: &Record) -> Result<Observed, KindError> {
@@ -275,7 +275,7 @@ impl Kind for Blackhole {
             operations.extend(mark::remove(record, &found));
         }
         operations.push(json!({"op": "replace", "path": "/spec/selector", "value": without_ours(&now, record)}));
-        Ok(self.cluster.patch(&identity.at, &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&identity.at, &operations).await?)
     }
 
     async fn tidy(&self, record: &Record) -> Result<(), KindError> {
@@ -287,7 +287,7 @@ impl Kind for Blackhole {
         let mut operations = vec![mark::same(identity.uid)];
         operations.extend(mark::remove(record, &found));
         match self.cluster.patch(&identity.at, &operations).await {
-            Ok(_) | Err(ApiError::NotFound { .. }) => Ok(()),
+            Ok(()) | Err(ApiError::NotFound { .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
@@ -326,6 +326,13 @@ impl Kind for Blackhole {
                 format!("{service} annotate service {name} {}- {}- {}-", mark::RUN, mark::EXPIRES, mark::RECORD),
             ],
         }
+    }
+
+    fn blank(&self, run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let Wanted { service, .. } = self.wanted().ok()?;
+        let id = format!("{}/{}/{}/<uid>", SERVICES.plural, service.namespace, service.service);
+        let (prior, ours) = (json!({"selector": blank("selector before", step)}), json!({"selector": {NOBODY: nobody(run, step)}}));
+        Some((TargetId { place: self.cluster.place(), id }, Prepared { prior, ours, companions: Vec::new(), noop: false }))
     }
 }
 

@@ -23,7 +23,7 @@ use crate::drill::about::{About, Permissions};
 use crate::drill::spec::{DrillSpec, Step};
 use crate::event::Phase;
 use crate::fault::definition::{Definition, Places};
-use crate::fault::shell::word;
+use crate::fault::shell::{blank, word};
 use crate::fault::{Bite, ByHand, Examined, Expiry, Kind, KindError, Observed, Prepared, Record, TargetId};
 use crate::needs::Needs;
 
@@ -143,7 +143,7 @@ impl Scale {
         let identity = identity(target)?;
         let operations =
             [mark::same(identity.uid), mark::test("/spec/replicas", from.clone()), json!({"op": "replace", "path": "/spec/replicas", "value": to})];
-        Ok(self.cluster.patch(&identity.at, &operations).await.map(|_| ())?)
+        Ok(self.cluster.patch(&identity.at, &operations).await?)
     }
 
     async fn look(&self, record: &Record) -> Result<Observed, KindError> {
@@ -325,12 +325,25 @@ impl Kind for Scale {
     fn by_hand(&self, record: &Record) -> ByHand {
         let Ok(identity) = identity(&record.target) else { return ByHand::default() };
         let (kubectl, namespace) = (kubectl(&self.cluster), word(identity.namespace));
-        let (prior, ours) = (number(&record.prior), number(&record.ours));
+        let count = |state: &Value| word(&state["replicas"].as_str().map_or_else(|| number(state).to_string(), str::to_owned));
+        let (prior, ours) = (count(&record.prior), count(&record.ours));
         let what = format!("{}/{}", identity.at.resource.kind.to_lowercase(), identity.at.name);
-        let scale = |from: i64, to: i64| format!("{kubectl} --namespace {namespace} scale {} --current-replicas={from} --replicas={to}", word(&what));
+        let scale =
+            |from: &str, to: &str| format!("{kubectl} --namespace {namespace} scale {} --current-replicas={from} --replicas={to}", word(&what));
         let companions = record.companions.iter().filter_map(|id| id.rsplit('/').next());
         let delete = companions.map(|name| format!("{kubectl} --namespace {namespace} delete configmap {} --ignore-not-found", word(name)));
-        ByHand { inject: vec![scale(prior, ours)], undo: std::iter::once(scale(ours, prior)).chain(delete).collect() }
+        ByHand { inject: vec![scale(&prior, &ours)], undo: std::iter::once(scale(&ours, &prior)).chain(delete).collect() }
+    }
+
+    fn blank(&self, _run: &str, step: &str) -> Option<(TargetId, Prepared)> {
+        let Wanted { scale, .. } = self.wanted().ok()?;
+        let at = scale.at();
+        let id = format!("{}/{}/{}/<uid>", at.resource.plural, scale.namespace, at.name);
+        let prior = json!({"replicas": blank("replicas before", step)});
+        Some((
+            TargetId { place: self.cluster.place(), id },
+            Prepared { prior, ours: json!({"replicas": scale.replicas}), companions: Vec::new(), noop: false },
+        ))
     }
 }
 

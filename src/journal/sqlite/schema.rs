@@ -28,8 +28,7 @@ const CHECKED_WHOLE: u64 = 32 << 20;
 pub const FILE: &str = "journal.db";
 
 /// What a reader is told when the file cannot be believed.
-const WAY_OUT: &str =
-    "what it knew may still be in place; `firedrill sweep --env FILE` finds leftovers without it; then move the state directory away";
+const WAY_OUT: &str = "what it knew may still be in place; keep it; `firedrill sweep --env FILE` finds leftovers by their marks, without it";
 
 /// A record is open unless this build knows that its phase is closed. Text of the query and of the partial index, which must be the same.
 pub fn open_condition() -> String {

@@ -10,8 +10,8 @@ class Log:
     def __init__(self):
         self.entries, self.lock, self.number = [], threading.Lock(), 0
 
-    def begin(self, call: Call, who) -> dict:
-        """Notes a call that has come. What became of it is written into the entry, by `end`; `status` is null until then."""
+    def begin(self, call: Call, who, invocation: str | None = None) -> dict:
+        """Notes a call that has come; `invocation` is the same for all attempts of one call of an SDK. What became of it is written into the entry, by `end`; `status` is null until then."""
         entry = {
             "n": 0,
             "at": now(),
@@ -28,6 +28,7 @@ class Log:
             "code": None,
             "carriedOut": False,
             "answered": None,
+            "invocation": invocation,
             "scripted": [],
         }
         with self.lock:

@@ -52,7 +52,7 @@ class Front:
         rewind(environ, body)
         call = understood(environ)
         who, why_not = rights.who_is(call)
-        entry = self.log.begin(call, who)
+        entry = self.log.begin(call, who, environ.get("HTTP_AMZ_SDK_INVOCATION_ID"))
         try:
             status, headers, out = self.called(call, who, why_not, entry, environ, body)
             if translation:

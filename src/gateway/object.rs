@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::aws_call::AwsError;
+use super::{Effect, Rule};
 use crate::choice;
 use crate::clock::Timestamp;
-use crate::gateway::aws_call::AwsError;
-use crate::gateway::{Effect, Rule};
+use crate::cluster::condition::{Condition, ConditionStatus};
 
 /// What fails, for whom, until when. A gateway drops it at its deadline by itself, whether or not it can reach the API server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -117,7 +118,7 @@ pub struct GatewayRuleStatus {
     /// Whether it is in force.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16))]
-    pub conditions: Vec<super::status::Condition>,
+    pub conditions: Vec<Condition>,
 }
 
 /// What one gateway said of a rule.
@@ -129,16 +130,77 @@ pub struct GatewaySaid {
     pub name: String,
     /// Whether the rule is in force there.
     pub in_force: bool,
+    /// Whether a client of the gateway's own, which calls through its proxy port, saw the rule act.
+    #[serde(default)]
+    pub proven: bool,
     /// Connections and requests that it acted on.
     #[schemars(range(min = 0))]
     pub hits: i64,
     /// When the gateway said so.
     pub at: Timestamp,
-    /// Why it is not in force.
+    /// Why it is not in force, or was not seen to act.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
     pub error: Option<String>,
 }
+
+/// Most gateways that a status names.
+pub const MOST_GATEWAYS: usize = 64;
+
+impl GatewayRuleStatus {
+    /// What the gateway of this name said.
+    #[must_use]
+    pub fn of(&self, name: &str) -> Option<&GatewaySaid> {
+        self.gateways.iter().find(|said| said.name == name)
+    }
+
+    /// The same with what one gateway says now. Where there is no room for another one, the one that has said nothing for longest makes it.
+    #[must_use]
+    pub fn with(&self, said: GatewaySaid, generation: Option<i64>, now: Timestamp) -> Self {
+        let mut gateways: Vec<GatewaySaid> = self.gateways.iter().filter(|before| before.name != said.name).cloned().collect();
+        if gateways.len() >= MOST_GATEWAYS {
+            gateways.sort_by_key(|said| said.at);
+            gateways.remove(0);
+        }
+        gateways.push(said);
+        gateways.sort_by(|one, other| one.name.cmp(&other.name));
+        self.judged(gateways, generation, now)
+    }
+
+    /// The same without what one gateway said: it stops, and its rules with it.
+    #[must_use]
+    pub fn without(&self, name: &str, generation: Option<i64>, now: Timestamp) -> Self {
+        self.judged(self.gateways.iter().filter(|said| said.name != name).cloned().collect(), generation, now)
+    }
+
+    /// The condition follows from all that was said.
+    fn judged(&self, gateways: Vec<GatewaySaid>, generation: Option<i64>, now: Timestamp) -> Self {
+        let applying = gateways.iter().filter(|said| said.in_force).count();
+        let refusal =
+            gateways.iter().find(|said| !said.in_force).map(|said| format!("{}: {}", said.name, said.error.as_deref().unwrap_or("no word")));
+        let (status, reason, message) = match (applying, refusal) {
+            (0, None) => (ConditionStatus::False, "NoGateway", "no gateway applies it".to_owned()),
+            (_, None) => (ConditionStatus::True, "InForce", format!("applied by {applying} of {applying} gateways")),
+            (0, Some(why)) => (ConditionStatus::False, "NotInForce", why),
+            (_, Some(why)) => (ConditionStatus::False, "Partly", format!("applied by {applying} of {} gateways; {why}", gateways.len())),
+        };
+        let before = self.conditions.iter().find(|condition| condition.about == IN_FORCE);
+        let since = before.filter(|before| before.status == status).map_or(now, |before| before.last_transition_time);
+        let condition = Condition {
+            about: IN_FORCE.to_owned(),
+            status,
+            observed_generation: generation,
+            last_transition_time: since,
+            reason: reason.to_owned(),
+            message,
+        };
+        let others = self.conditions.iter().filter(|condition| condition.about != IN_FORCE).cloned();
+        Self { observed_generation: generation, gateways, conditions: others.chain([condition]).collect() }
+    }
+}
+
+/// The condition of a rule.
+const IN_FORCE: &str = "InForce";
 
 /// Why an object is no rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -229,6 +291,35 @@ mod tests {
             let spec: GatewayRuleSpec = serde_json::from_str(&text).unwrap();
             assert_eq!(Rule::try_from(&spec), Ok(rule), "{text}");
         }
+    }
+
+    #[test]
+    fn whether_a_rule_is_in_force_follows_from_what_each_gateway_said() {
+        let said = |name: &str, error: Option<&str>, at: i64| GatewaySaid {
+            name: name.to_owned(),
+            in_force: error.is_none(),
+            proven: false,
+            hits: 0,
+            at: Timestamp(at),
+            error: error.map(str::to_owned),
+        };
+        let condition = |status: &GatewayRuleStatus| {
+            let [one] = status.conditions.as_slice() else { panic!("{status:?}") };
+            (one.status, one.message.clone(), one.last_transition_time.0)
+        };
+        let one = GatewayRuleStatus::default().with(said("a", None, 1), Some(1), Timestamp(1));
+        assert_eq!(condition(&one), (ConditionStatus::True, "applied by 1 of 1 gateways".to_owned(), 1));
+        let two = one.with(said("b", Some("no room"), 2), Some(1), Timestamp(2));
+        assert_eq!(condition(&two), (ConditionStatus::False, "applied by 1 of 2 gateways; b: no room".to_owned(), 2));
+        assert_eq!(condition(&two.with(said("a", Some("over"), 3), Some(1), Timestamp(3))), (ConditionStatus::False, "a: over".to_owned(), 2));
+        assert_eq!(condition(&two.without("b", Some(1), Timestamp(4))).0, ConditionStatus::True);
+        assert_eq!(condition(&one.without("a", Some(1), Timestamp(4))).1, "no gateway applies it");
+        // Each says one thing, and a status names no more than the schema takes: the one that was heard last is in it.
+        let many = (0..100).fold(GatewayRuleStatus::default(), |status, number| {
+            status.with(said(&format!("gateway-{}", 99 - number), None, number), Some(1), Timestamp(number))
+        });
+        assert_eq!((many.gateways.len(), many.of("gateway-0").is_some(), many.of("gateway-99")), (MOST_GATEWAYS, true, None));
+        assert_eq!(two.with(said("a", None, 9), Some(1), Timestamp(9)).gateways.len(), 2);
     }
 
     #[test]

@@ -1,0 +1,245 @@
+//! What is said the same for every drill: roles, checklist, announcements, texts to prepare, debrief, glossary. Roles only, never names of persons.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::calendar::{Moment, Start};
+use super::timeline::Times;
+use super::{Given, Words, count};
+use crate::drill::text::DurationText;
+use crate::event::StepKind;
+use crate::fault::shell::word;
+use crate::report::words;
+
+/// Decides.
+pub const COMMANDER: &str = "Incident commander";
+/// At the keyboard.
+pub const LEAD: &str = "Drill lead";
+/// Writes down.
+pub const SCRIBE: &str = "Scribe";
+/// Speaks to everybody else.
+pub const COMMS: &str = "Comms";
+
+/// The first announcement.
+pub const DAY: Duration = Duration::from_hours(24);
+/// The second.
+pub const HOUR: Duration = Duration::from_hours(1);
+/// Go or no-go.
+pub const GO: Duration = Duration::from_mins(15);
+/// The third announcement.
+pub const SOON: Duration = Duration::from_mins(5);
+/// From the end to the debrief.
+pub const HALF: Duration = Duration::from_mins(30);
+
+impl Words {
+    fn with(&self, verb: &str, rest: &str) -> String {
+        format!("{} {verb} {}{rest}", self.program, word(&self.drill))
+    }
+
+    /// `firedrill run …`.
+    #[must_use]
+    pub fn run(&self) -> String {
+        self.with("run", &format!(" --env {}", word(&self.environment)))
+    }
+
+    /// `firedrill plan …`.
+    #[must_use]
+    pub fn plan(&self) -> String {
+        self.with("plan", &format!(" --env {}", word(&self.environment)))
+    }
+
+    /// `firedrill runbook …`, for a runbook of this drill and environment.
+    #[must_use]
+    pub fn runbook(&self, start: Option<&Start>) -> String {
+        let start = start.map(|start| format!(" --start {} --time-zone {}", start.written(), word(start.zone()))).unwrap_or_default();
+        self.with("runbook", &format!(" --env {}{start} --out runbook", word(&self.environment)))
+    }
+
+    /// `firedrill sweep …`: it lists what is in place.
+    #[must_use]
+    pub fn sweep(&self) -> String {
+        format!("{} sweep --env {}", self.program, word(&self.environment))
+    }
+
+    /// `firedrill sweep … --apply`: it undoes it. The drill has the gate of fail-back.
+    #[must_use]
+    pub fn sweep_apply(&self) -> String {
+        format!("{} --drill {} --apply", self.sweep(), word(&self.drill))
+    }
+
+    /// `firedrill abort RUN`.
+    #[must_use]
+    pub fn of(&self, verb: &str, run: &str) -> String {
+        format!("{} {verb} {run}", self.program)
+    }
+
+    /// The card of a run.
+    #[must_use]
+    pub fn card(&self, run: &str) -> String {
+        format!("{} runbook --record {run} --card", self.program)
+    }
+
+    /// The post-game report of a run.
+    #[must_use]
+    pub fn record(&self, run: &str) -> String {
+        format!("{} runbook --record {run} --out post-game", self.program)
+    }
+}
+
+/// Who is needed, and for what.
+#[must_use]
+pub fn roles(given: &Given<'_>) -> Vec<Value> {
+    let drill = &given.drill.spec;
+    let role = |role: &str, does: String| json!({"role": role, "does": does});
+    let mut roles = vec![
+        role(COMMANDER, "decides: go or no-go, what comes after a stop, the gate before fail-back. Types nothing, and can be reached by phone".into()),
+        role(LEAD, "is at the keyboard: starts the run, reads aloud what it says, stops it when anybody says “stop”, has the abort card on paper".into()),
+        role(
+            SCRIBE,
+            "writes down what happens with the time, from the first minute, and which steps have begun; sits at the second machine; makes the card and the post-game report"
+                .into(),
+        ),
+        role(COMMS, "sends the announcements, answers questions, so that nobody else has to".into()),
+        role(&drill.owner, "answers for the drill: knows why it is built as it is, and what may be changed in it".into()),
+    ];
+    for step in drill.steps.iter().filter_map(|step| step.manual.as_ref().map(|manual| (&step.id, manual))) {
+        let known = roles.iter_mut().find(|role| role["role"] == step.1.role.as_str());
+        let does = format!("does step `{}` by hand", step.0);
+        match known {
+            Some(known) => known["does"] = format!("{}; {does}", known["does"].as_str().unwrap_or_default()).into(),
+            None => roles.push(role(&step.1.role, does)),
+        }
+    }
+    roles
+}
+
+/// What must be true before the start. `missing` is what the abort card lacks.
+#[must_use]
+pub fn checklist(given: &Given<'_>, times: &Times, missing: Option<&str>) -> Vec<Value> {
+    let drill = &given.drill.spec;
+    let item = |text: String| json!({"text": text, "command": Value::Null});
+    let run = |text: &str, command: String| json!({"text": text, "command": command});
+    let due = Moment::after(times.end().to + HOUR);
+    let until = given.start.map_or_else(|| format!("{} after the start", words::duration(times.end().to + HOUR)), |start| start.clock(due));
+    let mut all = vec![
+        run("the plan is read again, exits 0, and names the targets of this runbook", given.words.plan()),
+        item("no incident is open, no freeze, no other drill, no deployment is going on in either region".into()),
+        item(format!("{}; dashboards and alerts are open on a screen that everybody sees", steady(given, "is", "now"))),
+        item("every role above is taken, by somebody who knows that they may say “stop”".into()),
+        item("on-call of every team in scope knows the time and the channel".into()),
+        item(format!("whoever would undo by hand has logged in, with credentials valid until at least {until}, and has typed a reading command of “Objectives”")),
+        item("the way in for undoing does not lead through what fails".into()),
+        item(missing.map_or_else(
+            || "the abort card has nothing in red: no blanks, and commands for every step; printed, it lies beside the keyboard".to_owned(),
+            |missing| format!("the abort card is NOT READY: {missing}. Fill them in, or make this runbook again where everything can be looked up; print the card, lay it beside the keyboard"),
+        )),
+        item("no line is empty at the head of this runbook, on the abort card (but for the run's id) and under “Break glass”".into()),
+    ];
+    if !given.environment.is_some_and(|place| place.embedded) {
+        all.push(run(
+            "the second machine has firedrill, the files of the drill and the environment, and credentials: this finds nothing there, exit 0",
+            given.words.sweep(),
+        ));
+    }
+    if drill.steps.iter().any(|step| step.action.is_some()) {
+        all.push(item(format!("{} can take all of the traffic: capacity, quotas, limits", drill.surviving_regions.join(", "))));
+    }
+    for step in given.steps.iter().filter(|step| step.kind == StepKind::Fault && step.expiry.as_deref() == Some("no dead-man")) {
+        all.push(item(format!("step `{}` does not end by itself: somebody stays at the keyboard until it is undone", step.id)));
+    }
+    for warning in &given.warnings {
+        all.push(item(format!("known and accepted: {warning}")));
+    }
+    all
+}
+
+/// What the steady state is: every objective good, and those that detect quiet, since they fire because of the fault.
+#[must_use]
+pub fn steady(given: &Given<'_>, verb: &str, when: &str) -> String {
+    let detecting: Vec<String> = given.objectives.iter().filter(|it| it.detect_within.is_some()).map(|it| format!("`{}`", it.id)).collect();
+    if detecting.is_empty() {
+        return format!("every objective {verb} good {when}").trim_end().to_owned();
+    }
+    let are = if detecting.len() == 1 { "is" } else { "are" };
+    format!("every objective {verb} good {when}").trim_end().to_owned() + &format!(", and {} {are} quiet before the fault", detecting.join(", "))
+}
+
+/// Why anybody stops it.
+#[must_use]
+pub fn stops(given: &Given<'_>) -> Vec<String> {
+    let drill = &given.drill.spec;
+    let mut all = vec![
+        "a real incident begins, anywhere".to_owned(),
+        "users are hurt in a way that nobody expected".to_owned(),
+        format!("{} is in trouble, or anything outside the scope", drill.surviving_regions.join(", ")),
+        "the way to undo is lost: credentials, network, the machine at the keyboard (see “Break glass”)".to_owned(),
+        "somebody says “stop”. Nobody has to give a reason".to_owned(),
+    ];
+    all.push("by itself: a step cannot be done within its limit. The run turns round and undoes everything; nobody types anything".to_owned());
+    all.extend(
+        drill
+            .abort_when
+            .iter()
+            .map(|it| format!("by itself: availability of `{}` is below {} for {}", it.objective, it.availability_below, it.window)),
+    );
+    let halts = given.environment.map_or(&[][..], |place| &place.spec.halt_when);
+    all.extend(halts.iter().map(|halt| format!("by itself: the condition `{}` of the environment is true", halt.id)));
+    all.push(format!("by itself: undo has not begun {} after the first change", drill.undo_by));
+    all
+}
+
+/// What the drill touches at most.
+#[must_use]
+pub fn limits(given: &Given<'_>) -> Vec<String> {
+    let named = |whose: &str, limits: Option<&crate::drill::spec::Limits>| -> Vec<String> {
+        let Some(limits) = limits else { return Vec::new() };
+        let targets = limits.max_targets.map(|most| format!("at most {} of one kind (limit of the {whose})", count(most as usize, "target")));
+        let share = limits.max_percent.map(|most| format!("at most {most} of what there is of one kind (limit of the {whose})"));
+        let regions = limits.max_regions.map(|most| format!("at most {} with a fault (limit of the {whose})", count(most as usize, "region")));
+        targets.into_iter().chain(share).chain(regions).collect()
+    };
+    let mut all = named("drill", given.drill.spec.limits.as_ref());
+    all.extend(named("environment", given.environment.and_then(|place| place.spec.limits.as_ref())));
+    all.push(format!("undo begins {} after the first change at the latest, whatever happens", DurationText(*given.drill.spec.undo_by)));
+    all
+}
+
+/// Questions without blame.
+pub const DEBRIEF: [(&str, &str); 8] = [
+    ("What did we expect?", "The hypothesis, in the words of before."),
+    ("What happened?", "From the scribe's table and the report; times, not opinions."),
+    ("What surprised us?", "Each surprise is a gap between the system and what we believed of it."),
+    ("How did we notice?", "Which signal came first, who saw it, and which one was missing or false."),
+    ("What helped?", "Tools, pages, people's knowledge that is written nowhere."),
+    ("What stood in the way?", "Ask “what made this the sensible thing to do then?”, never “who did this?”."),
+    ("Would it have gone the same at 3 a.m., with others on call?", "If not: what would have to be written down, or built?"),
+    ("What do we change, by when, and which role sees to it?", "Few things, each with a date; and the date of the next drill that shows it."),
+];
+
+/// Words that somebody who was just woken up should not have to guess.
+pub const GLOSSARY: [(&str, &str); 23] = [
+    ("abort", "end the drill early; everything is undone in the same order as always"),
+    ("action", "part of the evacuation, such as moving traffic; undone last, as fail-back, and only when the failed region is healthy"),
+    ("baseline", "the minutes before the first change, in which everything must be good"),
+    ("blast radius", "all that a drill may touch; nothing outside is ever changed"),
+    ("by hand", "with kubectl, aws or curl, by a person, when firedrill cannot do it"),
+    ("check", "a step that only reads: not good within its limit, and the run turns round and undoes everything"),
+    ("dead-man", "something outside firedrill that undoes a fault when firedrill is dead"),
+    ("drifted", "somebody else changed it meanwhile; it is shown and left as it is (exit 10)"),
+    ("exit 7", "something is still in place; the lines above it name what"),
+    ("fail-back", "undoing the actions: traffic comes home"),
+    ("fault", "what the drill breaks on purpose"),
+    ("gate", "the question “is the failed region healthy?” between lifting the faults and fail-back"),
+    ("hold", "how long the faults stay after the last step"),
+    ("mark", "what firedrill writes on each thing that it changes, so that sweep finds it"),
+    ("objective", "what must survive, measured by one probe"),
+    ("probe", "a reading that says good, bad, or unknown"),
+    ("resume", "finishes the undo of a run that died, from its state directory; it never goes on with the drill"),
+    ("RTO, MTTD, RPO", "how fast users are served again; how fast it is noticed; how old the data is that may be lost"),
+    ("state directory", "where firedrill keeps what a run has changed, on the machine of the run"),
+    ("sweep", "finds and undoes what is in place by the marks alone, from any machine"),
+    ("T", "the start of the run: the moment that every offset in this runbook is counted from"),
+    ("target", "one thing that a fault or an action changes: a node, a subnet, a record"),
+    ("verified in effect", "firedrill saw that the fault bites; without that the run proves nothing"),
+];

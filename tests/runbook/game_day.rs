@@ -1,0 +1,232 @@
+//! A person with nothing but the printed runbook: at each moment, also when things go wrong, it says who does what next.
+
+use firedrill::runbook::fold::COLUMNS;
+use regex::Regex;
+
+use super::paper::{blocks, commands};
+use super::printed;
+
+const AWS: &str = "drills/aws/evacuate-us-east-1.yaml";
+const FAIL_BACK: &str = "drills/sandbox/fail-back.yaml";
+
+fn runbook(words: &[&str]) -> String {
+    let state = tempfile::tempdir().unwrap();
+    printed(state.path(), &[&["runbook"], words].concat()).replace(&format!(" --state-dir {}", state.path().display()), "")
+}
+
+/// A part of a runbook, by its heading.
+fn part<'a>(text: &'a str, heading: &str) -> &'a str {
+    let start = text.find(&format!("\n## {heading}\n")).unwrap_or_else(|| panic!("{heading}: {text}"));
+    let rest = &text[start + 1..];
+    &rest[..rest[3..].find("\n## ").map_or(rest.len(), |end| end + 3)]
+}
+
+/// The cells of the rows of the timeline, without the head.
+fn timeline(text: &str) -> Vec<Vec<String>> {
+    let rows = part(text, "Timeline").lines().filter(|line| line.starts_with("| ") && !line.starts_with("| #"));
+    rows.map(|line| line.replace("\\|", "/").split('|').map(|cell| cell.trim().to_owned()).skip(1).collect()).collect()
+}
+
+fn row<'a>(rows: &'a [Vec<String>], text: &str) -> &'a [String] {
+    let found: Vec<&Vec<String>> = rows.iter().filter(|cells| cells.iter().any(|cell| cell.contains(text))).collect();
+    assert_eq!(found.len(), 1, "{text}: {rows:#?}");
+    found[0]
+}
+
+#[test]
+fn exit_7_is_two_rows_and_says_of_each_who_does_what() {
+    let rows = timeline(&runbook(&[FAIL_BACK]));
+    let unhealthy = row(&rows, "IF exit 7 and us-east-1 is not healthy");
+    assert_eq!(unhealthy[2], "**Incident commander**");
+    assert!(unhealthy[3].contains("nobody touches anything") && unhealthy[3].contains("A9"), "{unhealthy:?}");
+    let stuck = row(&rows, "IF exit 7 and something could not be undone");
+    assert_eq!(stuck[2], "**Drill lead**");
+    assert!(stuck[3].ends_with("`firedrill resume latest`. If that fails, the abort card"), "{stuck:?}");
+    // Without fail-back nothing waits for a region.
+    let rows = timeline(&runbook(&["drills/sandbox/iam-fails.yaml"]));
+    assert!(rows.iter().flatten().all(|cell| !cell.contains("not healthy") && !cell.contains("A9")), "{rows:#?}");
+}
+
+#[test]
+fn each_step_says_which_rows_it_comes_after_and_together_with() {
+    let rows = timeline(&runbook(&[AWS]));
+    let number = |id: &str| row(&rows, &format!(", `{id}`:"))[0].clone();
+    let when = |id: &str| row(&rows, &format!(", `{id}`:"))[1].clone();
+    let baseline = row(&rows, "watches the baseline")[0].clone();
+    assert!(when("west-grows").ends_with(&format!(", after row {baseline}, together with row {}", number("nothing-launches"))), "{rows:#?}");
+    let [first, stopped, cut, denied] = ["nothing-launches", "instances-stopped", "subnets-cut-off", "iam-denied"].map(number);
+    assert!(when("iam-denied").ends_with(&format!(", after row {first}, together with rows {stopped} and {cut}")), "{rows:#?}");
+    let before = [number("west-grows"), stopped, cut, denied];
+    assert!(when("traffic-west").ends_with(&format!(", after rows {}, {}, {} and {}", before[0], before[1], before[2], before[3])), "{rows:#?}");
+    // Capacity that is asked for moves nobody.
+    assert!(row(&rows, ", `west-grows`:")[3].contains("ask for capacity") && !row(&rows, ", `west-grows`:")[4].contains("users"), "{rows:#?}");
+    assert!(row(&rows, ", `traffic-west`:")[3].contains("move traffic"), "{rows:#?}");
+}
+
+#[test]
+fn a_step_that_the_drill_names_before_those_it_waits_for_comes_after_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let shipped = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/drills/kubernetes/evacuate-nodes.yaml")).unwrap();
+    let at = shipped.find("    - id: west-takes-over").unwrap();
+    let middle = shipped.find("    - id: nodes-drained").unwrap();
+    let end = shipped.find("\n  limits:").unwrap();
+    let file = dir.path().join("drill.yaml");
+    std::fs::write(&file, format!("{}{}\n{}{}", &shipped[..at], &shipped[middle..end], &shipped[at..middle], &shipped[end..])).unwrap();
+    let rows = timeline(&printed(dir.path(), &["runbook", file.to_str().unwrap()]));
+    let number = |id: &str| row(&rows, &format!(", `{id}`:"))[0].parse::<usize>().unwrap();
+    assert!(number("west-takes-over") < number("nodes-drained"), "{rows:#?}");
+    assert!(row(&rows, ", `nodes-drained`:")[1].ends_with(&format!(", after row {}", number("west-takes-over"))), "{rows:#?}");
+}
+
+#[test]
+fn the_card_stops_at_an_unticked_box_and_at_the_gate() {
+    let text = runbook(&[FAIL_BACK]);
+    let card = part(&text, "Abort card");
+    let order = [
+        "Comms sends announcement A7",
+        "Only steps that the scribe has as begun: strike the others through",
+        "skip the rest of this box, leave it unticked, go to the next box",
+        "Never go past “healthy?” while a box above it is unticked",
+        "### First",
+        "### Then",
+        "Do not type the lines below “Last”, nor `firedrill resume latest`, until the incident commander says “go on”",
+        "Comms sends announcement A9",
+        "### Last",
+        "once every box is ticked and firedrill works",
+        "Then announcement A6",
+    ];
+    let places: Vec<usize> = order.iter().map(|said| card.find(said).unwrap_or_else(|| panic!("{said}: {card}"))).collect();
+    assert!(places.is_sorted(), "{places:?}: {card}");
+    for line in [
+        "Run: \\_",
+        "Undo begins by: \\_",
+        "Channel: \\_",
+        "Phone of the incident commander: \\_",
+        "Machine of the run, and its folder: \\_",
+        "Second machine: \\_",
+    ] {
+        assert!(card.contains(line), "{line}: {card}");
+    }
+    assert!(
+        part(&runbook(&[FAIL_BACK, "--start", "2036-12-09T10:00Z"]), "Abort card")
+            .contains("Undo begins by: **10:05:03 UTC** (5m after the first change)")
+    );
+}
+
+#[test]
+fn what_is_not_ready_stands_in_red_on_the_card_and_on_the_checklist() {
+    let text = runbook(&[AWS]);
+    let blank = Regex::new("<[a-z][^<>]*>").unwrap();
+    let card = blocks(&text, "## Abort card");
+    let blanks: std::collections::BTreeSet<&str> =
+        card.iter().flat_map(|(_, lines)| lines).flat_map(|line| blank.find_iter(line)).map(|found| found.as_str()).collect();
+    assert!(blanks.len() > 4, "{blanks:?}");
+    let told = format!("NOT READY: {} blanks to fill in, 1 step without commands", blanks.len());
+    assert!(part(&text, "Abort card").contains(&told), "{told}: {}", part(&text, "Abort card"));
+    assert!(part(&text, "Go or no-go").contains(&format!("the abort card is {told}")), "{}", part(&text, "Go or no-go"));
+    assert!(runbook(&[AWS, "--format", "html"]).contains(&format!("<p class=\"missing\">{told}</p>")));
+    let ready = runbook(&[FAIL_BACK, "--env", "sandbox"]);
+    assert!(!ready.contains("NOT READY") && part(&ready, "Go or no-go").contains("the abort card has nothing in red"), "{ready}");
+}
+
+#[test]
+fn a_run_s_own_names_are_found_by_what_the_card_says_of_them() {
+    let text = runbook(&[AWS]);
+    let card = part(&text, "Abort card");
+    assert!(card.contains("**iam-denied** (awsIamDeny) ① of a run: `firedrill-RUN-iam-denied`"), "{card}");
+    assert!(card.contains("RUN is the run's id") && card.contains("look for what begins and ends like that"), "{card}");
+    // Said of a policy, whose name IAM keeps as it is written.
+    assert!(commands(&text, "## Abort card").concat().contains("--policy-name firedrill-by-hand-iam-denied"), "{card}");
+}
+
+#[test]
+fn who_is_at_the_keyboard_of_a_gateway_is_told_in_plain_words() {
+    let text = runbook(&[FAIL_BACK]);
+    assert!(part(&text, "Abort card").contains("This one needs firedrill itself, on the gateway's own host"));
+    assert!(!part(&runbook(&[AWS]), "Abort card").contains("gateway"));
+}
+
+#[test]
+fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
+    let text = runbook(&["drills/kubernetes/evacuate-nodes.yaml", "--start", "2036-12-09T10:00Z"]);
+    let sweep = "`firedrill sweep --env '<environment>'`";
+    let rows = timeline(&text);
+    let card = row(&rows, "makes this run's own card");
+    assert!(card.iter().any(|cell| cell.contains(&format!("on the second machine {sweep}"))), "{card:?}");
+    let glass = part(&text, "Break glass");
+    let order = [
+        "in the working folder, the drill lead types `firedrill resume latest`",
+        &format!("on the second machine the scribe types {sweep}"),
+        "--drill drills/kubernetes/evacuate-nodes.yaml --apply`",
+    ];
+    let places: Vec<usize> = order.iter().map(|said| glass.find(said).unwrap_or_else(|| panic!("{said}: {glass}"))).collect();
+    assert!(places.is_sorted(), "{glass}");
+    // A line for each place that the drill changes, with room for who opens it.
+    for cluster in ["east", "west"] {
+        assert!(glass.contains(&format!("- cluster `{cluster}`: context `<context of cluster {cluster}>`. Who: \\_")), "{glass}");
+    }
+    for line in
+        ["Machine of the run: \\_", "Working folder: \\_", "State directory: \\_", "Second machine, with firedrill, the files and credentials: \\_"]
+    {
+        assert!(text.contains(line), "{line}");
+    }
+    assert!(part(&text, "Go or no-go").contains("credentials valid until at least 11:12:44 UTC"), "{}", part(&text, "Go or no-go"));
+    // An embedded sandbox has no second machine.
+    let embedded = runbook(&[FAIL_BACK, "--env", "sandbox"]);
+    assert!(!embedded.contains("firedrill sweep") && embedded.contains("the sandbox died with it"), "{embedded}");
+}
+
+#[test]
+fn stopping_is_told_with_its_second_and_third_signal_and_red_is_no_reason() {
+    let text = runbook(&[FAIL_BACK]);
+    let stop = part(&text, "Stop");
+    for said in [
+        "Red is a result, not a stop",
+        "the drill lead stops it at once",
+        "**A second Ctrl-C** only when the incident commander says so",
+        "exit 7",
+        "**A third**",
+        "announcement A7",
+    ] {
+        assert!(stop.contains(said), "{said}: {stop}");
+    }
+    let announcements = part(&text, "Announcements");
+    assert!(
+        announcements.contains("does not take place: \\<reason\\>") && announcements.contains("evacuated and safe, not back yet"),
+        "{announcements}"
+    );
+}
+
+#[test]
+fn what_detects_must_be_quiet_before_the_fault() {
+    let text = runbook(&[FAIL_BACK]);
+    assert!(part(&text, "Go or no-go").contains("every objective is good now, and `evacuated` is quiet before the fault"), "{text}");
+    let objectives = part(&text, "Objectives");
+    assert!(objectives.contains("quiet before the fault, then fires within 5 s of the first fault (MTTD)"), "{objectives}");
+    assert!(objectives.contains("**Good** is: quiet before the fault, firing after it. It fires when the result is not empty"), "{objectives}");
+    // The gate is read by hand like an objective.
+    assert!(objectives.contains("### The gate: is us-east-1 healthy?") && !commands(&text, "### The gate").is_empty(), "{objectives}");
+}
+
+#[test]
+fn texts_for_users_say_of_data_only_what_the_drill_measures() {
+    let measured = runbook(&[FAIL_BACK]);
+    assert!(part(&measured, "Texts to prepare").contains("Only while orders is good: Data that we confirmed to you is safe."), "{measured}");
+    let unmeasured = runbook(&[AWS]);
+    let texts = part(&unmeasured, "Texts to prepare");
+    assert!(!texts.contains("safe") && !texts.contains("confirmed") && texts.contains("does not measure whether any is lost"), "{texts}");
+}
+
+#[test]
+fn a_long_command_is_broken_where_a_shell_puts_it_together_again() {
+    for words in [&[AWS][..], &["tests/fixtures/every-kind.yaml"], &["drills/kubernetes/evacuate-nodes.yaml"]] {
+        let text = runbook(words);
+        for (_, lines) in blocks(&text, "#") {
+            assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{lines:#?}");
+            // A line that is not the last of its command says so.
+            let done = std::process::Command::new("/bin/sh").args(["-n", "-c", &lines.join("\n")]).output().unwrap();
+            assert!(done.status.success(), "{}\n{}", lines.join("\n"), String::from_utf8_lossy(&done.stderr));
+        }
+        assert!(commands(&text, "#").iter().any(|line| line.ends_with(" \\")), "{words:?}");
+    }
+}
