@@ -136,7 +136,9 @@ mod active {
             *count
         };
         if let Some(file) = TRACE.as_ref() {
-            let written = std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| writeln!(file, "{name}#{count}"));
+            // One write: threads write to it at once, and a line must stay whole.
+            let line = format!("{name}#{count}\n");
+            let written = std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| file.write_all(line.as_bytes()));
             if let Err(error) = written {
                 return Err(Tripped(format!("{name}: FIREDRILL_FAILPOINT_TRACE: {error}")));
             }

@@ -27,9 +27,14 @@ impl Operator {
 
     /// The same with more arguments.
     pub fn start_with(ground: &Ground, more: &[(&str, &str)], arguments: &[&str]) -> Self {
+        Self::start_as(ground, &ground.user, more, arguments)
+    }
+
+    /// The same as another account, so that the audit log tells it from the first.
+    pub fn start_as(ground: &Ground, account: &User, more: &[(&str, &str)], arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
         command.args(["operator", "--namespace", &ground.name, "--listen", "127.0.0.1:0", "--lease-duration", "8s", "--kubeconfig"]);
-        command.arg(&ground.user.kubeconfig).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.arg(&account.kubeconfig).args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         command.env_remove("FIREDRILL_FAILPOINT").env("RUST_LOG", "info").envs(more.iter().copied());
         let mut process = command.spawn().unwrap();
         let (log, stderr) = (Arc::new(Mutex::new(String::new())), process.stderr.take().unwrap());
@@ -121,10 +126,15 @@ impl Ground {
             cluster,
             &json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": format!("{name}-other"), "labels": {"topology.kubernetes.io/region": "us-east-1"}}}),
         );
-        let ground = Self { cluster, name: name.to_owned(), user: user(cluster, name), node };
+        let ground = Self { cluster, name: name.to_owned(), user: user(cluster, name, "operator"), node };
         ground.environment("staging", &json!({}));
         ground.drill("cordon", hold, &json!([ground.cordon()]));
         ground
+    }
+
+    /// An account with the permissions of the operator's.
+    pub fn second_user(&self) -> User {
+        user(self.cluster, &self.name, "second-operator")
     }
 
     /// Puts the policies for this namespace and this operator's account in force, and waits until they are.
@@ -207,7 +217,7 @@ impl Ground {
 }
 
 /// The permissions that the operator lists for itself, and those of a cordon.
-fn user(cluster: &Cluster, namespace: &str) -> User {
+fn user(cluster: &Cluster, namespace: &str, name: &str) -> User {
     let rules: Vec<Value> =
         NAMESPACED.iter().map(|rule| json!({"apiGroups": [rule.group], "resources": [rule.resource], "verbs": rule.verbs})).collect();
     let api = "rbac.authorization.k8s.io/v1";
@@ -218,5 +228,5 @@ fn user(cluster: &Cluster, namespace: &str) -> User {
         {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
     ]);
     let faults = json!({"apiVersion": api, "kind": "ClusterRole", "metadata": {"name": format!("{namespace}-faults")}, "rules": wide});
-    cluster.user(&format!("{namespace}-operator"), &format!("{own}\n---\n{faults}"))
+    cluster.user(&format!("{namespace}-{name}"), &format!("{own}\n---\n{faults}"))
 }
