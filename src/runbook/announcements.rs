@@ -42,9 +42,10 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
             "",
             EVERYBODY,
             format!(
-                "On {when} we rehearse the loss of {from} in {place}. What we want to see: {summary}. We expect: {} It takes {long} at most, and everything is put back. \
+                "On {when} we rehearse the loss of {from} in {place}. What we want to see: {summary}. We expect: {} It takes about {long}, undoing begins {} after the first change at the latest, and everything is put back. \
                  Objections, and dates that are worse for you than we know: to {} before the go/no-go, in <channel>.",
                 sentence(&drill.hypothesis),
+                words::duration(*drill.undo_by),
                 drill.owner
             ),
         ),
@@ -55,7 +56,7 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
             EVERYBODY,
             format!(
                 "In one hour, at {when}, {from} fails in {place}, on purpose. {survivors} must carry on. Alerts that fire are real signals: acknowledge them, write them into \
-                 <channel>, and do not repair anything without asking there first. A real incident goes first: say “stop the drill” in <channel>."
+                 <channel>, and do not repair anything without asking there first. Please answer “seen” there now. A real incident goes first: say “stop the drill” in <channel>."
             ),
         ),
         say(
@@ -88,9 +89,9 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
         say(
             "A7",
             None,
-            "as soon as it is aborted, and every 10 minutes until A6 or A9",
+            if times.gate.is_some() { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6 or A9" } else { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6" },
             EVERYBODY,
-            "The drill was stopped at <time>, because <reason>. The faults are being lifted; the next word comes in 10 minutes, at <time>.".into(),
+            "The drill was stopped at <time>, because <reason>. <The faults are being lifted. / Its machine is lost; they are lifted by hand.> The next word comes in 10 minutes, at <time>.".into(),
         ),
         say(
             "A8",
@@ -109,6 +110,8 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
         );
         say("A9", None, "when the run exits 7 because the region did not become healthy", EVERYBODY, text)
     }));
+    let text = "Not all of the drill could be undone yet: <what is still in place>. We are working on it: <who, how>. Please change nothing there. The next word comes at <time>.";
+    all.push(say("A10", None, "when a fault is still in place after the end, and every 10 minutes until A6", EVERYBODY, text.into()));
     all
 }
 
@@ -137,9 +140,9 @@ pub fn prepared(given: &Given<'_>) -> Vec<Value> {
         text("Status page: investigating", "We are investigating errors in <service> since <time, zone>. Some requests fail or are slow. Next update: <time>.".into()),
         text(
             "Status page: identified",
-            format!("Requests that were served from {from} are affected. We are moving them to {survivors}. {during} Next update: <time>."),
+            format!("Requests that were served from {from} are affected. <We are moving them to {survivors}. / We are bringing them back.> {during} Next update: <time>."),
         ),
-        text("Status page: resolved", "The disturbance from <time> to <time> is over. It came from a planned test of our own, which we ended. We are sorry, and will say here what we change.".into()),
+        text("Status page: resolved", "The disturbance from <time> to <time> is over. <Only if the incident commander says that it was ours: It came from a planned test of our own, which we ended.> We are sorry, and will say here what we change.".into()),
         text(
             "To a customer who asks",
             format!(

@@ -5,29 +5,30 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::calendar::Moment;
-use super::fold::fold;
+use super::commands::{on_paper, shorten};
 use super::steps::lines_of;
 use super::{Given, Step, Target, count, outcome, reading};
 use crate::drill::order::before;
 use crate::event::StepKind;
 use crate::report::words;
 
-/// Lines of paper of a step's commands on the card; a page holds little more.
-const LINES: usize = 48;
+/// Lines of commands that a page holds beside the card's own words; those that each box and the gate take of them.
+const PAGE: (usize, usize, usize) = (52, 2, 8);
 
-/// Everything that the card says.
+/// Everything that the card says. A page, and the back of it where commands are too long for one.
 #[must_use]
 pub fn card(given: &Given<'_>) -> Value {
     let drill = &given.drill.spec;
     let recorded = given.record.map(|(story, _)| story);
     let run = recorded.and_then(|story| story.header.as_deref()).map(|header| header.run.as_str());
-    let faults: Vec<Value> = backwards(given, |step| step.kind == StepKind::Fault).filter_map(|step| part(given, step)).collect();
-    let actions: Vec<Value> = backwards(given, Step::fails_back).filter_map(|step| part(given, step)).collect();
-    let gate = if actions.is_empty() { None } else { gate(given) };
+    let mut faults: Vec<Value> = backwards(given, |step| step.kind == StepKind::Fault).filter_map(|step| part(given, step)).collect();
+    let mut actions: Vec<Value> = backwards(given, Step::fails_back).filter_map(|step| part(given, step)).collect();
+    let mut gate = if actions.is_empty() { None } else { gate(given) };
     let missing = missing(&faults, &actions, gate.as_ref());
     let named = run.unwrap_or("latest");
     let embedded = given.environment.is_some_and(|place| place.embedded);
     let alive = recorded.is_some_and(|story| story.reader.alive);
+    let (functions, back) = fit(&mut faults, &mut actions, gate.as_mut());
     json!({
         "of": run,
         "drill": given.drill.metadata.name,
@@ -35,6 +36,7 @@ pub fn card(given: &Given<'_>) -> Value {
         "region": drill.failed_region,
         "survivors": drill.surviving_regions.join(", "),
         "undoBy": undo_by(given),
+        "dead": dead(given),
         "missing": missing,
         "nothing": faults.is_empty() && actions.is_empty(),
         "recorded": recorded.is_some(),
@@ -47,7 +49,8 @@ pub fn card(given: &Given<'_>) -> Value {
         "resume": given.words.of("resume", named),
         "sweep": given.words.sweep_apply(),
         "cardOfRun": given.words.card("latest"),
-        "runbook": given.words.record(named),
+        "functions": functions,
+        "back": back,
         "marker": given.run,
         "ownNames": faults.iter().chain(&actions).any(|part| part["names"].as_array().is_some_and(|names| !names.is_empty())),
         "faults": faults,
@@ -55,6 +58,35 @@ pub fn card(given: &Given<'_>) -> Value {
         "actions": actions,
         "kept": given.steps.iter().filter(|step| step.keep).map(|step| step.id.as_str()).collect::<Vec<_>>(),
     })
+}
+
+/// Sees to it that the card is one page: calls of a region become a function, then the longest blocks go to the back, each whole. The lines that define
+/// the functions, and what is on the back.
+fn fit(faults: &mut [Value], actions: &mut [Value], gate: Option<&mut Value>) -> (Vec<String>, Vec<Value>) {
+    let (page, of_box, of_gate) = PAGE;
+    let room = page.saturating_sub(of_box * (faults.len() + actions.len()) + if gate.is_some() { of_gate } else { 0 });
+    let boxes = faults.len() + actions.len();
+    let mut places: Vec<&mut Value> =
+        faults.iter_mut().chain(&mut *actions).map(|part| &mut part["lines"]).chain(gate.map(|gate| &mut gate["read"])).collect();
+    let mut blocks: Vec<Vec<String>> = places.iter_mut().map(|place| serde_json::from_value(place.take()).unwrap_or_default()).collect();
+    let total = |blocks: &[Vec<String>]| blocks.iter().map(|block| on_paper(block)).sum::<usize>();
+    let functions = if total(&blocks) > room { shorten(&mut blocks) } else { Vec::new() };
+    let room = room.saturating_sub(functions.len());
+    let mut behind = vec![false; blocks.len()];
+    while (0..blocks.len()).filter(|at| !behind[*at]).map(|at| on_paper(&blocks[at])).sum::<usize>() > room {
+        let Some(longest) = (0..boxes).filter(|at| !behind[*at]).max_by_key(|at| on_paper(&blocks[*at])) else { break };
+        behind[longest] = true;
+    }
+    for (place, block) in places.iter_mut().zip(&blocks) {
+        **place = json!(block);
+    }
+    let mut back = Vec::new();
+    for part in faults.iter_mut().chain(actions).zip(behind).filter_map(|(part, behind)| behind.then_some(part)) {
+        let letter = char::from(b'A' + u8::try_from(back.len()).unwrap_or(25).min(25));
+        part["back"] = json!(letter);
+        back.push(json!({"letter": letter, "id": part["id"], "lines": part["lines"].take()}));
+    }
+    (functions, back)
 }
 
 /// The question before fail-back; none in a drill without one.
@@ -81,6 +113,19 @@ fn undo_by(given: &Given<'_>) -> Value {
         (_, None) => None,
     };
     json!({"at": at, "after": words::duration(length)})
+}
+
+/// What becomes of the faults when nobody undoes them: what stays, then what ends by itself. None: no fault is left.
+fn dead(given: &Given<'_>) -> Option<String> {
+    let open = |step: &&Step| step.kind == StepKind::Fault && (given.record.is_none() || part(given, step).is_some());
+    let named = |wanted: &dyn Fn(&str) -> bool| {
+        let all = given.steps.iter().filter(open).filter(|step| step.expiry.as_deref().is_some_and(wanted));
+        Some(all.map(|step| step.id.as_str()).collect::<Vec<_>>().join(", ")).filter(|all| !all.is_empty())
+    };
+    let itself = |expiry: &str| matches!(expiry, "own expiry" | "dead-man");
+    let stays = named(&|expiry| !itself(expiry)).map(|all| format!("nothing undoes {all} but you"));
+    let ends = named(&itself).map(|all| format!("{all} ends by itself, shortly after the time above"));
+    Some(stays.into_iter().chain(ends).collect::<Vec<_>>().join("; ")).filter(|said| !said.is_empty()).map(|said| format!("{said}."))
 }
 
 /// `3 blanks to fill in, 1 step without commands`. None: the card is ready.
@@ -123,19 +168,18 @@ fn part(given: &Given<'_>, step: &Step) -> Option<Value> {
     }
     let all = pattern.map_or_else(|| lines_of(open.iter().copied(), |by_hand| &by_hand.undo), |pattern| pattern.undo.clone());
     let without = all.is_empty().then_some("no commands: its targets were not looked up when this was made");
-    let elsewhere = all.iter().map(|line| fold(line).len()).sum::<usize>() > LINES;
     Some(json!({
-        "number": given.steps.iter().position(|other| other.id == step.id).map(|at| at + 1),
         "id": step.id,
         "name": step.name,
         "targets": if open.is_empty() { None } else { Some(count(open.len(), "target")) },
         "without": without,
         "blanks": if pattern.is_some() { all.clone() } else { Vec::new() },
         "names": if given.record.is_none() { own_names(&all, &given.run) } else { Vec::new() },
+        // Capacity that goes before the traffic does is missed.
+        "scale": step.kind == StepKind::Action && step.name.ends_with("Scale"),
         "gateway": all.iter().any(|line| line.contains(" gateway remove ")),
-        // What does not fit on the page: half a loop would be worse than none.
-        "elsewhere": elsewhere,
-        "lines": if elsewhere { Vec::new() } else { all },
+        "lines": all,
+        "back": Value::Null,
     }))
 }
 
@@ -168,6 +212,30 @@ mod tests {
             missing(&[part(&["x '<a of step s>' '<a of step s>'"], None)], &[part(&[], Some("no commands"))], Some(&json!({"read": ["y <b>"]})));
         assert_eq!(told.as_deref(), Some("2 blanks to fill in, 1 step without commands"));
         assert_eq!(missing(&[part(&["x"], None)], &[], None), None);
+    }
+
+    #[test]
+    fn a_card_is_a_page_and_its_longest_blocks_are_on_the_back_each_whole() {
+        let part = |id: &str, lines: usize| json!({"id": id, "lines": vec!["kubectl uncordon a"; lines], "back": null});
+        let (mut faults, mut actions, mut gate) = (vec![part("short", 3), part("long", 30)], vec![part("longest", 40)], json!({"read": ["look"]}));
+        let (functions, back) = fit(&mut faults, &mut actions, Some(&mut gate));
+        assert!(functions.is_empty());
+        assert_eq!(back.iter().map(|block| (&block["letter"], &block["id"])).collect::<Vec<_>>(), [(&json!("A"), &json!("longest"))]);
+        assert_eq!(back[0]["lines"].as_array().map(Vec::len), Some(40));
+        assert_eq!((&actions[0]["back"], &actions[0]["lines"], &faults[1]["back"]), (&json!("A"), &Value::Null, &Value::Null));
+        assert_eq!((faults[1]["lines"].as_array().map(Vec::len), &gate["read"]), (Some(30), &json!(["look"])));
+    }
+
+    #[test]
+    fn calls_of_a_region_are_a_function_only_where_a_page_is_too_short() {
+        let call = "aws --endpoint-url http://127.0.0.1:1 --region us-east-1 ec2 delete-network-acl --network-acl-id acl-0123456789 --dry-run";
+        let part = |lines: usize| json!({"id": "x", "lines": vec![call; lines], "back": null});
+        let told = |lines: usize| {
+            let mut faults = vec![part(lines)];
+            let (functions, back) = fit(&mut faults, &mut [], None);
+            (functions.len(), back.len(), faults[0]["lines"][0].as_str().map(|line| line.starts_with("in_us_east_1 ec2 ")))
+        };
+        assert_eq!((told(5), told(40), told(60)), ((0, 0, Some(false)), (1, 0, Some(true)), (1, 1, None)));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Many targets' commands as few lines: what they share once, and a loop over those that differ in a name only.
 
-/// Targets from which a loop is shorter than a list.
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::fold::fold;
+
+/// Targets from which a loop is read more easily than a list, however long it is.
 const LOOP: usize = 3;
 /// Columns of the names of a loop: with what stands behind them they fit a line of paper.
 const COLUMNS: usize = super::fold::COLUMNS - 6;
@@ -40,6 +44,45 @@ pub fn lines(targets: &[Own<'_>]) -> Vec<String> {
     lines
 }
 
+/// Lines that commands take on paper.
+#[must_use]
+pub fn on_paper(commands: &[String]) -> usize {
+    commands.iter().map(|command| fold(command).len()).sum()
+}
+
+/// Puts a function in the place of `aws --endpoint-url URL --region REGION`, one for each region, and gives the lines that define them.
+pub fn shorten(blocks: &mut [Vec<String>]) -> Vec<String> {
+    // `word` quotes what is not plain; such a call stays as it is.
+    let Ok(call) = regex::Regex::new(r"\baws(?: --endpoint-url [\w.:/-]+)? --region ([a-z0-9-]+)\b") else { return Vec::new() };
+    let mut called = BTreeMap::<String, BTreeSet<String>>::new();
+    for line in blocks.iter().flatten().filter(|line| may_call(line)) {
+        for found in call.captures_iter(line) {
+            called.entry(function(&found[1])).or_default().insert(found[0].to_owned());
+        }
+    }
+    // Two accounts behind two addresses have no name in common.
+    let known: BTreeMap<String, String> =
+        called.into_iter().filter_map(|(name, calls)| calls.first().cloned().filter(|_| calls.len() == 1).map(|call| (name, call))).collect();
+    for line in blocks.iter_mut().flatten().filter(|line| may_call(line)) {
+        let short = call.replace_all(line, |found: &regex::Captures<'_>| {
+            let name = function(&found[1]);
+            if known.contains_key(&name) { name } else { found[0].to_owned() }
+        });
+        *line = short.into_owned();
+    }
+    known.into_iter().map(|(name, call)| format!("{name}() {{ {call} \"$@\"; }}")).collect()
+}
+
+/// A function is known to its shell alone, and not to a program that runs commands.
+fn may_call(line: &str) -> bool {
+    !line.contains("xargs")
+}
+
+/// `in_us_east_1`
+fn function(region: &str) -> String {
+    format!("in_{}", region.replace('-', "_"))
+}
+
 /// `$name`; not `$(…)`.
 fn uses_variable(command: &str) -> bool {
     command.match_indices('$').any(|(at, _)| command[at + 1..].starts_with(|next: char| next.is_ascii_alphabetic() || next == '_' || next == '{'))
@@ -59,11 +102,13 @@ fn looped(own: &[(&str, Vec<&str>)]) -> Vec<String> {
             None => Vec::new(),
         };
         match &named[index] {
-            Some((_, pattern)) if same.len() >= LOOP => {
+            Some((_, pattern)) if same.len() > 1 => {
                 let names: Vec<&str> = same.iter().filter_map(|at| named[*at].as_ref()).map(|(name, _)| *name).collect();
-                lines.extend(over(&names));
-                lines.extend(pattern.iter().map(|line| format!("  {line}")));
-                lines.push("done".to_owned());
+                let mut looped = over(&names);
+                looped.extend(chained(pattern).into_iter().map(|line| format!("  {line}")));
+                looped.push("done".to_owned());
+                let listed: Vec<String> = same.iter().flat_map(|at| &own[*at].1).map(|line| (*line).to_owned()).collect();
+                lines.extend(if same.len() >= LOOP || on_paper(&looped) < on_paper(&listed) { looped } else { listed });
                 same.iter().for_each(|at| told[*at] = true);
             }
             _ => {
@@ -71,6 +116,21 @@ fn looped(own: &[(&str, Vec<&str>)]) -> Vec<String> {
                 told[index] = true;
             }
         }
+    }
+    lines
+}
+
+/// The commands of one round: after one that fails no other of the same target, and its name is said.
+fn chained(commands: &[String]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (index, command) in commands.iter().enumerate() {
+        let (command, remark) = command.split_once("   # ").map_or((command.as_str(), None), |(command, remark)| (command, Some(remark)));
+        lines.extend(remark.map(|remark| format!("# {remark}")));
+        lines.push(match (command.starts_with('#'), index + 1 == commands.len()) {
+            (true, _) => command.to_owned(),
+            (false, false) => format!("{command} &&"),
+            (false, true) => format!("{command} || echo FAILED ${NAME}"),
+        });
     }
     lines
 }
@@ -172,7 +232,42 @@ mod tests {
             ("nodes/a-2/u2", &["kubectl uncordon a-2", "kubectl annotate node a-2 x-"]),
             ("nodes/a-3/u3", &["kubectl uncordon a-3", "kubectl annotate node a-3 x-"]),
         ]);
-        assert_eq!(told, ["for target in a-1 a-2 a-3; do", "  kubectl uncordon $target", "  kubectl annotate node $target x-", "done"]);
+        assert_eq!(
+            told,
+            ["for target in a-1 a-2 a-3; do", "  kubectl uncordon $target &&", "  kubectl annotate node $target x- || echo FAILED $target", "done"]
+        );
+    }
+
+    #[test]
+    fn two_targets_are_a_loop_where_that_is_shorter() {
+        let two = |lines: &[&str]| -> Vec<String> {
+            let of = |name: &str| lines.iter().map(|line| line.replace('*', name)).collect::<Vec<_>>();
+            let [one, other] = [of("s1"), of("s2")];
+            super::lines(&[("x/s1", one.as_slice()), ("x/s2", other.as_slice())])
+        };
+        assert_eq!(two(&["start *", "wait *"]), ["start s1", "wait s1", "start s2", "wait s2"]);
+        let told = two(&["start *", "wait *", "tag *"]);
+        assert_eq!(told, ["for target in s1 s2; do", "  start $target &&", "  wait $target &&", "  tag $target || echo FAILED $target", "done"]);
+    }
+
+    #[test]
+    fn a_call_of_a_region_is_a_function_and_two_addresses_of_one_region_are_not() {
+        let block = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
+        let mut blocks = [
+            block(&["at=$(aws --endpoint-url http://127.0.0.1:1 --region us-east-1 ec2 x)", "aws --region us-west-2 ec2 y"]),
+            block(&["until aws --endpoint-url http://127.0.0.1:1 --region us-east-1 ec2 z; do sleep 5; done", "aws --region '<region>' ec2 w"]),
+        ];
+        let functions = shorten(&mut blocks);
+        let defined = [
+            "in_us_east_1() { aws --endpoint-url http://127.0.0.1:1 --region us-east-1 \"$@\"; }",
+            "in_us_west_2() { aws --region us-west-2 \"$@\"; }",
+        ];
+        assert_eq!(functions, defined);
+        assert_eq!(blocks[0], ["at=$(in_us_east_1 ec2 x)", "in_us_west_2 ec2 y"]);
+        assert_eq!(blocks[1], ["until in_us_east_1 ec2 z; do sleep 5; done", "aws --region '<region>' ec2 w"]);
+        let mut two = [block(&["aws --endpoint-url http://a --region us-east-1 x", "aws --endpoint-url http://b --region us-east-1 x"])];
+        let before = two.clone();
+        assert_eq!((shorten(&mut two), two), (Vec::new(), before));
     }
 
     #[test]
@@ -202,7 +297,10 @@ mod tests {
         let double = |n: u8| format!("go \"$(find 'all' --query \"A[?b=='s{n}'].c\")\" s{n}");
         let [one, two, three] = [1, 2, 3].map(double);
         let told = all(&[("r/s1", &[&one]), ("r/s2", &[&two]), ("r/s3", &[&three])]);
-        assert_eq!(told, ["for target in s1 s2 s3; do", "  go \"$(find 'all' --query \"A[?b=='$target'].c\")\" $target", "done"]);
+        assert_eq!(
+            told,
+            ["for target in s1 s2 s3; do", "  go \"$(find 'all' --query \"A[?b=='$target'].c\")\" $target || echo FAILED $target", "done"]
+        );
     }
 
     #[test]

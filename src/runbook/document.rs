@@ -61,6 +61,8 @@ pub fn view(given: &Given<'_>) -> Value {
             "runbook": recorded["run"].as_str().map_or_else(|| given.words.runbook(given.start.as_ref()), |run| given.words.record(run)),
         },
         "roles": texts::roles(given),
+        "handover": texts::HANDOVER,
+        "ends": texts::ends(given, times.gate.is_some()),
         "checklist": texts::checklist(given, &times, card["missing"].as_str()),
         "announcements": announcements::announcements(given, &times),
         "timeline": rows(given, &times),

@@ -88,9 +88,11 @@ fn place(mut rest: &[(char, Cut)], line: &mut String, lines: &mut Vec<String>) {
 /// Where to break a word of which so many signs fit.
 fn broken(signs: &[(char, Cut)], room: usize) -> Option<usize> {
     let may = |at: &usize| signs[*at].1 != Cut::No;
-    let good = |at: &usize| matches!(signs[*at - 1].0, ',' | ' ' | ';') && may(at);
+    let behind = |good: &'static [char]| move |at: &usize| good.contains(&signs[*at - 1].0) && may(at);
     let from = room.saturating_sub(BACK).max(1);
-    (from..=room).rev().find(good).or_else(|| (1..=room).rev().find(may))
+    // Ids, which people compare sign by sign, stay whole where they can.
+    let (best, fair) = (behind(&[',', ' ', ';']), behind(&['-', '.', '/', ':', '=', '"']));
+    (from..=room).rev().find(best).or_else(|| (from..=room).rev().find(fair)).or_else(|| (1..=room).rev().find(may))
 }
 
 /// The words of a command as a shell reads them, and the remark at its end.

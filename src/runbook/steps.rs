@@ -89,7 +89,7 @@ fn expiry(text: &str, looked_up: bool) -> &'static str {
         "dead-man" => "A schedule outside firedrill undoes it, two minutes after the deadline.",
         // Whether there is one is a matter of the environment.
         _ if !looked_up => "It STAYS until somebody undoes it, unless the environment has a dead-man for it.",
-        _ => "It STAYS until somebody undoes it.",
+        _ => "It has no dead-man here: it STAYS until somebody undoes it.",
     }
 }
 

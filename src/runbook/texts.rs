@@ -23,6 +23,8 @@ pub const COMMS: &str = "Comms";
 
 /// The first announcement.
 pub const DAY: Duration = Duration::from_hours(24);
+/// The runbook is made again, and printed.
+pub const MADE: Duration = Duration::from_hours(2);
 /// The second.
 pub const HOUR: Duration = Duration::from_hours(1);
 /// Go or no-go.
@@ -93,14 +95,14 @@ pub fn roles(given: &Given<'_>) -> Vec<Value> {
     let drill = &given.drill.spec;
     let role = |role: &str, does: String| json!({"role": role, "does": does});
     let mut roles = vec![
-        role(COMMANDER, "decides: go or no-go, what comes after a stop, the gate before fail-back. Types nothing, and can be reached by phone".into()),
-        role(LEAD, "is at the keyboard: starts the run, reads aloud what it says, stops it when anybody says “stop”, has the abort card on paper".into()),
+        role(COMMANDER, "decides: go or no-go, what comes after a stop, whether to stay evacuated. Types nothing, and can be reached by phone".into()),
+        role(LEAD, "is at the keyboard: starts the run, reads aloud what it says, stops it when anybody says “stop”, has the abort card on paper and types it when firedrill cannot".into()),
         role(
             SCRIBE,
             "writes down what happens with the time, from the first minute, and which steps have begun; sits at the second machine; makes the card and the post-game report"
                 .into(),
         ),
-        role(COMMS, "sends the announcements, answers questions, so that nobody else has to".into()),
+        role(COMMS, "sends the announcements, answers questions, reads the channel and repeats every “stop” there aloud at once".into()),
         role(&drill.owner, "answers for the drill: knows why it is built as it is, and what may be changed in it".into()),
     ];
     for step in drill.steps.iter().filter_map(|step| step.manual.as_ref().map(|manual| (&step.id, manual))) {
@@ -113,6 +115,13 @@ pub fn roles(given: &Given<'_>) -> Vec<Value> {
     }
     roles
 }
+
+/// Who is who when it is not clear, and how a role changes hands.
+pub const HANDOVER: [&str; 3] = [
+    "In doubt a role is whose name the scribe wrote down last. It is handed over aloud, “I hand the drill to …”, “I have the drill”; the scribe writes the time, comms tells the channel.",
+    "The incident commander cannot be reached for two minutes: the drill lead decides, and stops.",
+    "The commander of a real incident goes first: the drill is stopped, then ours does what they say.",
+];
 
 /// What must be true before the start. `missing` is what the abort card lacks.
 #[must_use]
@@ -129,12 +138,13 @@ pub fn checklist(given: &Given<'_>, times: &Times, missing: Option<&str>) -> Vec
         item("every role above is taken, by somebody who knows that they may say “stop”".into()),
         item("on-call of every team in scope knows the time and the channel".into()),
         item(format!("whoever would undo by hand has logged in, with credentials valid until at least {until}, and has typed a reading command of “Objectives”")),
-        item("the way in for undoing does not lead through what fails".into()),
+        item(format!("the way in for undoing (login, VPN, bastion) does not lead through {}", drill.failed_region)),
+        item("the machine of the run is on mains power, does not sleep by itself, and keeps its terminal when the network goes".into()),
         item(missing.map_or_else(
-            || "the abort card has nothing in red: no blanks, and commands for every step; printed, it lies beside the keyboard".to_owned(),
+            || "the abort card does not say NOT READY: no blanks, and commands for every step; printed, it lies beside the keyboard".to_owned(),
             |missing| format!("the abort card is NOT READY: {missing}. Fill them in, or make this runbook again where everything can be looked up; print the card, lay it beside the keyboard"),
         )),
-        item("no line is empty at the head of this runbook, on the abort card (but for the run's id) and under “Break glass”".into()),
+        item("no line is empty at the head of this runbook, at the head of the abort card (but for the run's id), and in the ways in under “Break glass”".into()),
     ];
     if !given.environment.is_some_and(|place| place.embedded) {
         all.push(run(
@@ -172,7 +182,10 @@ pub fn stops(given: &Given<'_>) -> Vec<String> {
     let mut all = vec![
         "a real incident begins, anywhere".to_owned(),
         "users are hurt in a way that nobody expected".to_owned(),
-        format!("{} is in trouble, or anything outside the scope", drill.surviving_regions.join(", ")),
+        format!(
+            "{} is in trouble: one of its objectives stays red for longer than its target allows; or anything outside the scope is",
+            drill.surviving_regions.join(", ")
+        ),
         "the way to undo is lost: credentials, network, the machine at the keyboard (see “Break glass”)".to_owned(),
         "somebody says “stop”. Nobody has to give a reason".to_owned(),
     ];
@@ -195,13 +208,62 @@ pub fn limits(given: &Given<'_>) -> Vec<String> {
     let named = |whose: &str, limits: Option<&crate::drill::spec::Limits>| -> Vec<String> {
         let Some(limits) = limits else { return Vec::new() };
         let targets = limits.max_targets.map(|most| format!("at most {} of one kind (limit of the {whose})", count(most as usize, "target")));
-        let share = limits.max_percent.map(|most| format!("at most {most} of what there is of one kind (limit of the {whose})"));
+        let share = limits.max_percent.map(|most| format!("at most {most} of what the environment has of one kind (limit of the {whose})"));
         let regions = limits.max_regions.map(|most| format!("at most {} with a fault (limit of the {whose})", count(most as usize, "region")));
         targets.into_iter().chain(share).chain(regions).collect()
     };
     let mut all = named("drill", given.drill.spec.limits.as_ref());
     all.extend(named("environment", given.environment.and_then(|place| place.spec.limits.as_ref())));
-    all.push(format!("undo begins {} after the first change at the latest, whatever happens", DurationText(*given.drill.spec.undo_by)));
+    all.push(format!("undo begins {} after the first change at the latest, as long as firedrill runs", DurationText(*given.drill.spec.undo_by)));
+    all
+}
+
+/// What each exit code asks for: codes, what they mean, who does what.
+#[must_use]
+pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
+    let resume = given.words.of("resume", "latest");
+    let end = |code: &str, means: String, next: String| json!({"exit": code, "means": means, "next": next});
+    let mut all = vec![
+        end("0", "passed".into(), "Comms: A6".into()),
+        end("3", "an objective was missed: a result, everything is undone".into(), "Comms: A6".into()),
+        end("4", "the run proves nothing, everything is undone".into(), "Comms: A6".into()),
+        end("6", "stopped, everything is undone".into(), "Comms: A6".into()),
+        end("5, or none and no run's id", "refused: nothing was touched".into(), "Comms: A8".into()),
+        end(
+            "8 or 9",
+            "a platform did not answer, or a step could not be done; everything is undone".into(),
+            "Comms: A6, or A8 when nothing was touched".into(),
+        ),
+        end(
+            "10",
+            "somebody else changed a target meanwhile; it was left as it is, all others are undone".into(),
+            "The incident commander asks its owner: leave it, or set it by hand; the last lines name it. Comms: A6, with its name".into(),
+        ),
+        end(
+            "7 and “STILL IN PLACE” names a fault",
+            "it could not be undone".into(),
+            format!("The drill lead types `{resume}`: good is exit 6. A second 7: the abort card. Comms: A10"),
+        ),
+    ];
+    if gated {
+        all.push(end(
+            "7 and no fault is in place",
+            format!("actions stay: {} is not healthy, or Ctrl-C was pressed twice", given.drill.spec.failed_region),
+            format!("Nobody touches anything: evacuated is the safe state. Comms: A9. When the incident commander says “go on”, and not before, the drill lead types `{resume}`"),
+        ));
+        all.push(end(
+            "7 and “STILL IN PLACE” names an action",
+            "its fail-back failed".into(),
+            format!(
+                "The incident commander decides when; then the drill lead types `{resume}`. A second 7: the abort card, from “Last” on. Comms: A9"
+            ),
+        ));
+    }
+    all.push(end(
+        "any other, or the program is gone",
+        "it did not come to its end".into(),
+        format!("The drill lead types `{}`, which says what is in place; then as for 7", given.words.of("status", "").trim_end()),
+    ));
     all
 }
 
@@ -218,7 +280,7 @@ pub const DEBRIEF: [(&str, &str); 8] = [
 ];
 
 /// Words that somebody who was just woken up should not have to guess.
-pub const GLOSSARY: [(&str, &str); 23] = [
+pub const GLOSSARY: [(&str, &str); 25] = [
     ("abort", "end the drill early; everything is undone in the same order as always"),
     ("action", "part of the evacuation, such as moving traffic; undone last, as fail-back, and only when the failed region is healthy"),
     ("baseline", "the minutes before the first change, in which everything must be good"),
@@ -228,6 +290,7 @@ pub const GLOSSARY: [(&str, &str); 23] = [
     ("dead-man", "something outside firedrill that undoes a fault when firedrill is dead"),
     ("drifted", "somebody else changed it meanwhile; it is shown and left as it is (exit 10)"),
     ("exit 7", "something is still in place; the lines above it name what"),
+    ("journal", "what a run has changed, on disk in the state directory before it is changed"),
     ("fail-back", "undoing the actions: traffic comes home"),
     ("fault", "what the drill breaks on purpose"),
     ("gate", "the question “is the failed region healthy?” between lifting the faults and fail-back"),
@@ -241,5 +304,6 @@ pub const GLOSSARY: [(&str, &str); 23] = [
     ("sweep", "finds and undoes what is in place by the marks alone, from any machine"),
     ("T", "the start of the run: the moment that every offset in this runbook is counted from"),
     ("target", "one thing that a fault or an action changes: a node, a subnet, a record"),
+    ("verdict, score", "whether every objective was met; and how well, from 0 to 100"),
     ("verified in effect", "firedrill saw that the fault bites; without that the run proves nothing"),
 ];

@@ -62,6 +62,10 @@ impl Times {
         Self { begins, done, hold, undo, gate: gate.map(|gate| Window { from: *gate.stable_for, to: *gate.limit }) }
     }
 
+    fn undo_at(&self) -> Moment {
+        Moment::after(self.undo.to)
+    }
+
     /// When everything is undone and healthy, without what lifting takes, which has no limit.
     #[must_use]
     pub fn end(&self) -> Window {
@@ -91,6 +95,8 @@ struct Row {
     who: String,
     what: String,
     see: String,
+    /// What is typed: it stands below the table, where it is whole.
+    command: Option<String>,
     /// The step that it is.
     step: Option<String>,
 }
@@ -102,6 +108,10 @@ impl Row {
 
     fn until(self, to: Moment) -> Self {
         Self { to: Some(to), ..self }
+    }
+
+    fn typing(self, command: String) -> Self {
+        Self { command: Some(command), ..self }
     }
 
     fn named(self, name: &str) -> Self {
@@ -117,7 +127,7 @@ impl Row {
 #[must_use]
 pub fn rows(given: &Given<'_>, times: &Times) -> Vec<Value> {
     let mut rows = before(given);
-    rows.extend(start(given));
+    rows.extend(start(given, times));
     // Steps that wait for others come after them, in whichever order the drill names them.
     let mut steps: Vec<(usize, &Step)> = given.steps.iter().enumerate().collect();
     steps.sort_by_key(|(index, step)| (times.begins.get(&step.id).map(|window| (window.from, window.to)), *index));
@@ -132,8 +142,21 @@ fn before(given: &Given<'_>) -> Vec<Row> {
     let row = |before: Duration, who: &str, what: String, see: &str| Row::at(Moment::before(before), who, what, see);
     vec![
         row(texts::DAY, texts::COMMS, "sends announcement A1".into(), "nobody objects; an objection moves the drill"),
-        row(texts::HOUR, texts::COMMS, "sends announcement A2".into(), "on-call of both sides answers"),
-        row(texts::HOUR, texts::LEAD, format!("reads the plan again: `{}`", given.words.plan()), "exit 0; the targets are those of this runbook"),
+        row(
+            texts::HOUR,
+            texts::COMMS,
+            "sends announcement A2".into(),
+            "on-call of both sides answers “seen”; who has not by the go/no-go is a no-go",
+        ),
+        row(
+            texts::MADE,
+            texts::SCRIBE,
+            "makes this runbook again, and prints a copy for each role and the abort card: what is there may have changed".into(),
+            "the targets of this runbook, or those that everybody agrees to",
+        )
+        .typing(given.words.runbook(given.start.as_ref())),
+        row(texts::HOUR, texts::LEAD, "reads the plan again".into(), "exit 0; the targets are those of this runbook, else make it again")
+            .typing(given.words.plan()),
         row(
             texts::HOUR,
             texts::SCRIBE,
@@ -150,7 +173,7 @@ fn before(given: &Given<'_>) -> Vec<Row> {
     ]
 }
 
-fn start(given: &Given<'_>) -> Vec<Row> {
+fn start(given: &Given<'_>, times: &Times) -> Vec<Row> {
     let (now, steady) = (Moment::after(Duration::ZERO), Moment::after(given.baseline));
     let lost = if given.environment.is_some_and(|place| place.embedded) {
         "The machine dies: the sandbox dies with it".to_owned()
@@ -161,9 +184,10 @@ fn start(given: &Given<'_>) -> Vec<Row> {
         Row::at(
             now,
             texts::LEAD,
-            format!("says “Starting now”, starts the run: `{}`; reads the run's id aloud", given.words.run()),
-            "a line with the run's id; the baseline begins",
+            "says “Starting now”, starts the run in the working folder, pastes the run's id into the channel",
+            "a line with the run's id; the baseline begins. No id: nothing was touched, read the message aloud",
         )
+        .typing(given.words.run())
         .named(START),
         Row::at(now, texts::COMMS, "sends announcement A4, with the run's id", "everybody knows how to stop it").after(&[START]),
         Row::at(
@@ -179,13 +203,13 @@ fn start(given: &Given<'_>) -> Vec<Row> {
             now,
             texts::SCRIBE,
             format!(
-                "writes the run's id on the abort card; then makes this run's own card, in a second terminal of the machine of the run, prints it and gives it to the {}: `{}`",
+                "writes the run's id on the abort card; then makes this run's own card, in a second terminal of the machine of the run and in its working folder, prints it and gives it to the {} in the place of the other. A run that is over in five minutes needs none",
                 texts::LEAD.to_lowercase(),
-                given.words.card("latest")
             ),
             format!("a card with the run's id; the one in this runbook is for what was done by hand. {lost}"),
         )
-        .until(steady)
+        .until(times.undo_at())
+        .typing(given.words.card("latest"))
         .after(&[START]),
     ]
 }
@@ -197,7 +221,7 @@ fn of_step(index: usize, step: &Step, times: &Times) -> Option<Row> {
         StepKind::Fault => (
             texts::LEAD.to_owned(),
             format!("lets firedrill break it: {}", step.name),
-            "“verified in effect”; without it the run proves nothing".to_owned(),
+            "“verified in effect”; without it the run goes on, and proves nothing".to_owned(),
         ),
         // Capacity that is asked for has moved nobody.
         StepKind::Action if step.name.ends_with("Scale") => (
@@ -239,7 +263,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.hold.from),
             texts::LEAD,
             format!("holds for {} and reads the objectives aloud at each change", given.drill.spec.hold),
-            format!("{objectives}: see “Objectives” for what good means. Red is a result, not a stop"),
+            format!("{objectives}: see “Objectives” for what good means. Red is a result, not a stop, but for what “Stop” names"),
         )
         .until(lifted)
         .named(HOLD)
@@ -248,7 +272,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::LEAD,
             "lets firedrill lift every fault, in reverse order; says “Lifting”",
-            "each target is read back as it was before; “every fault is lifted”",
+            "each target is read back as it was before; “every fault is lifted”. A minute without is STUCK (ten where instances start), and tried again without end",
         )
         .until(lifted)
         .named(LIFT)
@@ -262,7 +286,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::COMMANDER,
             format!(
-                "waits at the gate: fail-back begins once {from} has been healthy for {}. Has it read by hand, too: “The gate” in “Objectives”",
+                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” before: the drill lead presses Ctrl-C twice. The scribe reads the gate by hand, too: “Objectives”",
                 crate::report::words::duration(gate.from)
             ),
             "“the failed region is healthy”; or it “did not become healthy, actions stay”: evacuated is the safe state",
@@ -276,7 +300,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.end().from),
             texts::LEAD,
             "lets firedrill fail the actions back, in reverse order",
-            "traffic comes home; the objectives stay good",
+            "traffic comes home; the objectives stay good. It goes to its end; then the incident commander decides what else to move, by hand",
         )
         .until(after(times.end().to))
         .named(BACK)
@@ -290,39 +314,18 @@ fn end(given: &Given<'_>, times: &Times) -> Vec<Row> {
     let row = |later: Duration, who: &str, what: String, see: &str| {
         Row::at(Moment::after(at.from.saturating_add(later)), who, what, see).until(Moment::after(at.to.saturating_add(later)))
     };
-    let resume = given.words.of("resume", "latest");
     let first = if times.gate.is_some() { BACK } else { LIFT };
     let mut rows = vec![
         row(
             Duration::from_secs(1),
             texts::LEAD,
-            "reads the last lines and the exit code aloud (`echo $?`). A verdict in red is a result, not a stop".into(),
-            "“… targets read back as before”, exit 0, 3, 4, 6, 8 or 9: go on below. Exit 10: somebody else changed a target, the report shows it, the incident commander decides. Exit 7: the rows that begin with IF",
+            "reads the last lines and the exit code aloud. A verdict in red is a result, not a stop".into(),
+            "a line of the table “How it ended”, below: it says what comes now",
         )
+        .typing("echo $?".to_owned())
         .named(VERDICT)
         .after(&[first]),
     ];
-    rows.extend(times.gate.map(|_| {
-        row(
-            Duration::from_secs(1),
-            texts::COMMANDER,
-            format!(
-                "IF exit 7 and {} is not healthy: nobody touches anything, Comms sends A9, and the incident commander decides when to go on. Then, and not before: `{resume}`",
-                given.drill.spec.failed_region
-            ),
-            "“every fault is lifted”, then “did not become healthy, actions stay”: evacuated is the safe state. `resume` asks the gate again",
-        )
-        .after(&[VERDICT])
-    }));
-    rows.push(
-        row(
-            Duration::from_secs(1),
-            texts::LEAD,
-            format!("IF exit 7 and something could not be undone: `{resume}`. If that fails, the abort card"),
-            "“STILL IN PLACE” names a fault. Good is exit 6, and “… targets read back as before”",
-        )
-        .after(&[VERDICT]),
-    );
     rows.push(
         row(
             Duration::from_secs(2),
@@ -332,13 +335,14 @@ fn end(given: &Given<'_>, times: &Times) -> Vec<Row> {
         )
         .after(&[VERDICT]),
     );
-    rows.push(row(
-        Duration::from_secs(3),
-        texts::SCRIBE,
-        format!("writes the post-game report: `{}`", given.words.record("latest")),
-        "the times of this table are filled in",
-    ));
-    rows.push(row(texts::HALF, texts::COMMANDER, "opens the debrief, within two days".into(), "everybody who took part is there"));
+    rows.push(
+        row(Duration::from_secs(3), texts::SCRIBE, "writes the post-game report".into(), "the times of this table are filled in")
+            .typing(given.words.record("latest")),
+    );
+    rows.push(Row {
+        to: None,
+        ..row(texts::HALF, texts::COMMANDER, "opens the debrief: now, or within two days".into(), "everybody who took part is there")
+    });
     rows
 }
 
@@ -355,6 +359,8 @@ fn told(given: &Given<'_>, index: usize, rows: &[Row]) -> Value {
         "who": row.who,
         "what": row.what,
         "see": row.see,
+        "command": row.command,
+        "typed": row.command.iter().collect::<Vec<_>>(),
         "actual": row.step.as_deref().and_then(|id| super::outcome::step(given, id)),
     })
 }

@@ -234,6 +234,12 @@ impl Coverage {
     pub fn known(&self) -> u64 {
         self.good.saturating_add(self.bad)
     }
+
+    /// For people: `57 of 57`. A window can hold one reading more than it has intervals.
+    #[must_use]
+    pub fn told(&self) -> String {
+        format!("{} of {}", self.known().min(self.expected), self.expected)
+    }
 }
 
 /// A target of an objective.

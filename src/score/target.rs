@@ -234,7 +234,7 @@ pub(super) fn linear(upper: Duration, target: Duration) -> f64 {
 
 /// `27 of 30 expected samples`.
 pub(super) fn known_of(count: &Coverage) -> String {
-    format!("{} of {} expected samples", count.known().min(count.expected), count.expected)
+    format!("{} expected samples", count.told())
 }
 
 /// How far the upper bound is over the target, so that a near miss is seen as one.

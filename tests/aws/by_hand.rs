@@ -146,7 +146,7 @@ fn what_the_runbook_says_typed_by_hand_is_what_firedrill_does_and_its_card_undoe
     );
     assert_eq!(dark, json!([6, []]));
     let by_hand = changed(&scene.before, &scene.aws.dump(), &id_of(&runbook));
-    scene.types(&paper::commands(&runbook, "## Abort card"));
+    scene.types(&paper::card(&runbook));
     scene.is_as_before();
 
     let mut run = scene.held();
@@ -169,7 +169,7 @@ fn the_card_of_a_run_that_was_killed_in_its_hold_undoes_it_by_hand_and_resume_ag
     let card = scene.runbook(&["--record", "latest", "--card"]);
     // It has what the journal says has begun, and names of its own: nothing is left to the scribe.
     assert!(!["strike the others through", "①", "NOT READY"].iter().any(|said| card.contains(said)), "{card}");
-    scene.types(&paper::commands(&card, "## Abort card"));
+    scene.types(&paper::card(&card));
     scene.is_as_before();
     let resumed = scene.firedrill(&["resume", "latest"]).output().unwrap();
     assert_eq!(resumed.status.code(), Some(6), "{}", told(&resumed));
@@ -179,6 +179,19 @@ fn the_card_of_a_run_that_was_killed_in_its_hold_undoes_it_by_hand_and_resume_ag
     let phases: Vec<&str> = report["targets"].as_array().unwrap().iter().map(|target| target["phase"].as_str().unwrap()).collect();
     assert!(phases.len() > 10 && phases.iter().all(|phase| *phase == "reverted"), "{phases:?}\n{}", told(&resumed));
     scene.is_as_before();
+}
+
+#[test]
+fn the_card_of_the_shipped_drill_is_one_page_with_every_box_and_the_gate() {
+    let scene = Scene::new();
+    let (game, shipped) = (scene.dir.path().join("game"), concat!(env!("CARGO_MANIFEST_DIR"), "/drills/aws/evacuate-us-east-1.yaml"));
+    scene.runbook(&[shipped, "--env", scene.aws.environment.to_str().unwrap(), "--out", game.to_str().unwrap()]);
+    let pages = paper::printed(&game.join("abort-card.html"));
+    assert_eq!(pages.len(), 2, "{pages:#?}");
+    for part in ["iam-denied", "subnets-cut-off", "instances-stopped", "nothing-launches", "healthy?", "traffic-west", "west-grows", "Afterwards"] {
+        assert!(pages[0].contains(part), "{part}: {}", pages[0]);
+    }
+    assert!(pages[1].contains("Abort card, the back") && pages[1].contains("Block A: subnets-cut-off"), "{}", pages[1]);
 }
 
 #[test]
@@ -197,7 +210,7 @@ fn an_experiment_is_started_and_stopped_by_hand() {
     assert_eq!(states(), json!([]));
     scene.types(&paper::labelled(&runbook, "## Steps", "Do it by hand:"));
     assert!(["pending", "initiating", "running"].contains(&states()[0].as_str().unwrap()), "{}", states());
-    scene.types(&paper::commands(&runbook, "## Abort card"));
+    scene.types(&paper::card(&runbook));
     assert!(["stopping", "stopped"].contains(&states()[0].as_str().unwrap()), "{}", states());
 }
 

@@ -154,7 +154,7 @@ fn what_the_runbook_says_typed_by_hand_is_what_firedrill_does_and_its_card_undoe
     }
     scene.types(&inject);
     let by_hand = scene.seen(&id_of(&runbook));
-    scene.types(&paper::commands(&runbook, "## Abort card"));
+    scene.types(&paper::card(&runbook));
     scene.returns();
 
     // Step by step, as a reader without the card would.
@@ -191,7 +191,7 @@ fn the_card_of_a_run_that_was_killed_in_its_hold_undoes_it_by_hand_and_resume_ag
     let card = scene.runbook(&["--record", "latest", "--card"]);
     // It has what the journal says has begun, and names of its own: nothing is left to the scribe.
     assert!(!["strike the others through", "①", "NOT READY"].iter().any(|said| card.contains(said)), "{card}");
-    scene.types(&paper::commands(&card, "## Abort card"));
+    scene.types(&paper::card(&card));
     scene.returns();
     let resumed = firedrill(scene.dir.path()).args(["resume", "latest"]).output().unwrap();
     assert_eq!(resumed.status.code(), Some(6), "{}", told(&resumed));

@@ -34,17 +34,39 @@ fn row<'a>(rows: &'a [Vec<String>], text: &str) -> &'a [String] {
 }
 
 #[test]
-fn exit_7_is_two_rows_and_says_of_each_who_does_what() {
-    let rows = timeline(&runbook(&[FAIL_BACK]));
-    let unhealthy = row(&rows, "IF exit 7 and us-east-1 is not healthy");
-    assert_eq!(unhealthy[2], "**Incident commander**");
-    assert!(unhealthy[3].contains("nobody touches anything") && unhealthy[3].contains("A9"), "{unhealthy:?}");
-    let stuck = row(&rows, "IF exit 7 and something could not be undone");
-    assert_eq!(stuck[2], "**Drill lead**");
-    assert!(stuck[3].ends_with("`firedrill resume latest`. If that fails, the abort card"), "{stuck:?}");
+fn every_exit_code_says_what_it_means_and_who_does_what() {
+    let text = runbook(&[FAIL_BACK]);
+    let ends = part(&text, "How it ended");
+    let end = |code: &str| ends.lines().find(|line| line.starts_with(&format!("| {code}"))).unwrap_or_else(|| panic!("{code}: {ends}"));
+    for code in ["0", "3", "4", "6"] {
+        assert!(end(&format!("{code} |")).ends_with("Comms: A6 |"), "{ends}");
+    }
+    assert!(end("5, or none").contains("A8") && end("8 or 9").contains("A6") && end("10").contains("owner"), "{ends}");
+    // Two ways to exit 7 ask for opposite things.
+    let fault = end("7 and “STILL IN PLACE” names a fault");
+    assert!(fault.contains("The drill lead types `firedrill resume latest`") && fault.contains("the abort card") && fault.contains("A10"), "{fault}");
+    let evacuated = end("7 and no fault is in place");
+    assert!(evacuated.contains("Nobody touches anything") && evacuated.contains("A9") && evacuated.contains("and not before"), "{evacuated}");
+    assert!(end("any other").contains("`firedrill status`"), "{ends}");
     // Without fail-back nothing waits for a region.
-    let rows = timeline(&runbook(&["drills/sandbox/iam-fails.yaml"]));
-    assert!(rows.iter().flatten().all(|cell| !cell.contains("not healthy") && !cell.contains("A9")), "{rows:#?}");
+    let plain = runbook(&["drills/sandbox/iam-fails.yaml"]);
+    assert!(!part(&plain, "How it ended").contains("not healthy") && !plain.contains("A9"), "{plain}");
+}
+
+#[test]
+fn what_is_typed_stands_whole_below_the_timeline() {
+    let text = runbook(&["drills/kubernetes/evacuate-nodes.yaml"]);
+    let rows = timeline(&text);
+    let typed = |said: &str| {
+        let row = row(&rows, said);
+        assert!(row[3].ends_with(&format!("(type: row {}, below)", row[0])), "{row:?}");
+        let lines = super::paper::labelled(&text, "### What is typed", &format!("Row {}, {}:", row[0], row[2].trim_matches('*')));
+        lines.join("\n").replace(" \\\n   ", "")
+    };
+    assert_eq!(typed("starts the run"), "firedrill run drills/kubernetes/evacuate-nodes.yaml --env '<environment>'");
+    assert_eq!(typed("makes this run's own card"), "firedrill runbook --record latest --card");
+    assert!(typed("makes this runbook again").ends_with(" --out runbook"));
+    assert!(rows.iter().flatten().all(|cell| !cell.contains("`firedrill run")), "{rows:#?}");
 }
 
 #[test]
@@ -83,23 +105,26 @@ fn the_card_stops_at_an_unticked_box_and_at_the_gate() {
     let text = runbook(&[FAIL_BACK]);
     let card = part(&text, "Abort card");
     let order = [
+        "**If firedrill is dead:** endpoints-dark ends by itself, shortly after the time above",
         "Comms sends announcement A7",
+        "**Ctrl-C once** in its terminal; from another one, in its working folder: `firedrill abort latest --wait`",
+        "It died, its machine lives: there `firedrill resume latest`",
         "Only steps that the scribe has as begun: strike the others through",
-        "skip the rest of this box, leave it unticked, go to the next box",
+        "leave out what else the same target has, go on with the next target, leave the box unticked",
         "Never go past “healthy?” while a box above it is unticked",
         "### First",
         "### Then",
         "Do not type the lines below “Last”, nor `firedrill resume latest`, until the incident commander says “go on”",
         "Comms sends announcement A9",
         "### Last",
-        "once every box is ticked and firedrill works",
-        "Then announcement A6",
+        "once every box is ticked: announcement A6",
+        "When firedrill works again: `firedrill resume latest`",
     ];
     let places: Vec<usize> = order.iter().map(|said| card.find(said).unwrap_or_else(|| panic!("{said}: {card}"))).collect();
     assert!(places.is_sorted(), "{places:?}: {card}");
     for line in [
         "Run: \\_",
-        "Undo begins by: \\_",
+        "firedrill undoes from: \\_",
         "Channel: \\_",
         "Phone of the incident commander: \\_",
         "Machine of the run, and its folder: \\_",
@@ -109,7 +134,7 @@ fn the_card_stops_at_an_unticked_box_and_at_the_gate() {
     }
     assert!(
         part(&runbook(&[FAIL_BACK, "--start", "2036-12-09T10:00Z"]), "Abort card")
-            .contains("Undo begins by: **10:05:03 UTC** (5m after the first change)")
+            .contains("firedrill undoes from: **10:05:03 UTC** (5m after the first change)")
     );
 }
 
@@ -126,7 +151,8 @@ fn what_is_not_ready_stands_in_red_on_the_card_and_on_the_checklist() {
     assert!(part(&text, "Go or no-go").contains(&format!("the abort card is {told}")), "{}", part(&text, "Go or no-go"));
     assert!(runbook(&[AWS, "--format", "html"]).contains(&format!("<p class=\"missing\">{told}</p>")));
     let ready = runbook(&[FAIL_BACK, "--env", "sandbox"]);
-    assert!(!ready.contains("NOT READY") && part(&ready, "Go or no-go").contains("the abort card has nothing in red"), "{ready}");
+    assert!(!part(&ready, "Abort card").contains("NOT READY"), "{ready}");
+    assert!(part(&ready, "Go or no-go").contains("the abort card does not say NOT READY"), "{ready}");
 }
 
 #[test]
@@ -134,7 +160,7 @@ fn a_run_s_own_names_are_found_by_what_the_card_says_of_them() {
     let text = runbook(&[AWS]);
     let card = part(&text, "Abort card");
     assert!(card.contains("**iam-denied** (awsIamDeny) ① of a run: `firedrill-RUN-iam-denied`"), "{card}");
-    assert!(card.contains("RUN is the run's id") && card.contains("look for what begins and ends like that"), "{card}");
+    assert!(card.contains("type the run's id where the commands have") && card.contains("look for names that begin and end like that"), "{card}");
     // Said of a policy, whose name IAM keeps as it is written.
     assert!(commands(&text, "## Abort card").concat().contains("--policy-name firedrill-by-hand-iam-denied"), "{card}");
 }
@@ -156,6 +182,7 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     let glass = part(&text, "Break glass");
     let order = [
         "in the working folder, the drill lead types `firedrill resume latest`",
+        "first see to it that it stays off",
         &format!("on the second machine the scribe types {sweep}"),
         "--drill drills/kubernetes/evacuate-nodes.yaml --apply`",
     ];
@@ -165,9 +192,7 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     for cluster in ["east", "west"] {
         assert!(glass.contains(&format!("- cluster `{cluster}`: context `<context of cluster {cluster}>`. Who: \\_")), "{glass}");
     }
-    for line in
-        ["Machine of the run: \\_", "Working folder: \\_", "State directory: \\_", "Second machine, with firedrill, the files and credentials: \\_"]
-    {
+    for line in ["Machine of the run: \\_", "Working folder: \\_", "Second machine, with firedrill, the files and credentials: \\_"] {
         assert!(text.contains(line), "{line}");
     }
     assert!(part(&text, "Go or no-go").contains("credentials valid until at least 11:12:44 UTC"), "{}", part(&text, "Go or no-go"));
@@ -187,6 +212,8 @@ fn stopping_is_told_with_its_second_and_third_signal_and_red_is_no_reason() {
         "exit 7",
         "**A third**",
         "announcement A7",
+        "Does it undo already, the first Ctrl-C changes nothing",
+        "**Neither works:** no new line for ten minutes",
     ] {
         assert!(stop.contains(said), "{said}: {stop}");
     }

@@ -40,7 +40,7 @@ impl Definition for NodeDrain {
         Some(About {
             mechanism: "Each node is cordoned as by nodeCordon; then its pods are evicted (policy/v1), many at once, and asked again while a disruption \
                         budget holds them up. Nothing is ever deleted or forced.",
-            undo: "The nodes are uncordoned as by nodeCordon. The evicted pods do not come back: they run elsewhere by then.",
+            undo: "The nodes are uncordoned as by nodeCordon. The evicted pods do not come back as they were: they run elsewhere by then, or wait until a node takes pods.",
             verified: "The node is read back unschedulable with this run's mark, and no pod is left on it that had to leave.",
             must_know: &[
                 "Pods of daemon sets and static pods stay, as with `kubectl drain --ignore-daemonsets`.",

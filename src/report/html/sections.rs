@@ -300,7 +300,7 @@ fn clocks(card: &Scorecard) -> Value {
                 "recover": recover,
                 "lose": lost(it.clocks.lose),
                 "failBack": figure(it.clocks.fail_back, "–"),
-                "samples": format!("{} of {}", it.samples.known(), it.samples.expected),
+                "samples": it.samples.told(),
                 "share": words::percent((it.samples.share * 1000.0).round() / 10.0),
                 "relapse": relapse,
                 "reason": it.reason,
