@@ -292,7 +292,10 @@ fn runbooks_are_read_by_everybody_print_their_card_on_a_page_of_its_own_and_run_
         chromium(&["--no-pdf-header-footer".into(), format!("--print-to-pdf={}", card.display()), url(&folder.join("abort-card.html"))]);
         let pdf = fs::read(&card).unwrap();
         let pages = pdf.windows(11).filter(|part| *part == b"/Type /Page").count() - pdf.windows(12).filter(|part| *part == b"/Type /Pages").count();
-        assert_eq!(pages, 1, "{}", card.display());
+        let back = fs::read_to_string(folder.join("abort-card.html")).unwrap().contains("Abort card, the back</h2>");
+        assert_eq!(pages, 1 + usize::from(back), "{}", card.display());
+        let front = poppler("pdftotext", &["-l", "1", card.to_str().unwrap(), "-"]);
+        assert!(front.contains("Afterwards") || front.contains("Nothing is in place"), "the front ends on its page: {front}");
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
