@@ -248,7 +248,9 @@ fn runbooks(played: bool) -> (tempfile::TempDir, Vec<PathBuf>) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_firedrill"));
         command.env_remove("FIREDRILL_STATE_DIR").env("FIREDRILL_ALLOW_TMPFS_STATE", "1").current_dir(env!("CARGO_MANIFEST_DIR"));
         let output = command.arg("--state-dir").arg(&state).args(words).output().unwrap();
-        assert_eq!(output.status.code(), Some(0), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        // Of a run it matters here only that it took place: on a busy machine an objective may be missed.
+        let wanted: &[i32] = if words[0] == "run" { &[0, 3] } else { &[0] };
+        assert!(output.status.code().is_some_and(|code| wanted.contains(&code)), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     };
     let attack = "</p></pre></title></style><script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\n\n# x\n\n[a](http://evil.example) ``` <b>";
     let hostile = dir.path().join("hostile.yaml");

@@ -175,12 +175,38 @@ fn part(given: &Given<'_>, step: &Step) -> Option<Value> {
         "without": without,
         "blanks": if pattern.is_some() { all.clone() } else { Vec::new() },
         "names": if given.record.is_none() { own_names(&all, &given.run) } else { Vec::new() },
-        // Capacity that goes before the traffic does is missed.
-        "scale": step.kind == StepKind::Action && step.name.ends_with("Scale"),
-        "gateway": all.iter().any(|line| line.contains(" gateway remove ")),
+        "remark": remark(given, step, &all),
         "lines": all,
         "back": Value::Null,
     }))
+}
+
+/// What whoever types the commands of a box must know first.
+fn remark(given: &Given<'_>, step: &Step, lines: &[String]) -> Option<String> {
+    let others = |wanted: fn(&Step) -> bool| {
+        let all = given.steps.iter().filter(|other| other.id != step.id && wanted(other)).map(|other| other.id.as_str());
+        Some(all.collect::<Vec<_>>().join(" and ")).filter(|all| !all.is_empty())
+    };
+    if lines.iter().any(|line| line.contains(" gateway remove ")) {
+        return Some(
+            "This one needs firedrill itself, on the gateway's own host. Without it, wait: the rule ends by itself at its deadline. Only if the incident commander says so: stop \
+             the gateway's process, which ends every rule, and every call through it."
+                .to_owned(),
+        );
+    }
+    if step.kind == StepKind::Action && step.name.ends_with("Scale") {
+        let moved = others(|other| other.kind == StepKind::Action && !other.name.ends_with("Scale"))?;
+        return Some(format!(
+            "Only when {moved} is ticked, and as long as DNS keeps old answers (its TTL) has passed since: capacity that goes before the traffic is missed."
+        ));
+    }
+    if step.name == "launchRefusal" {
+        let stopped = others(|other| other.name == "ec2Stop")?;
+        return Some(format!(
+            "Only when {stopped} is ticked: a group that launches again replaces what is stopped, for good. Else the incident commander decides."
+        ));
+    }
+    None
 }
 
 /// What commands name after this runbook, as a run of firedrill names it: with RUN for the run's id.

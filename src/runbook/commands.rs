@@ -105,14 +105,14 @@ fn looped(own: &[(&str, Vec<&str>)]) -> Vec<String> {
             Some((_, pattern)) if same.len() > 1 => {
                 let names: Vec<&str> = same.iter().filter_map(|at| named[*at].as_ref()).map(|(name, _)| *name).collect();
                 let mut looped = over(&names);
-                looped.extend(chained(pattern).into_iter().map(|line| format!("  {line}")));
+                looped.extend(chained(pattern, &format!(" || echo FAILED ${NAME}")).into_iter().map(|line| format!("  {line}")));
                 looped.push("done".to_owned());
-                let listed: Vec<String> = same.iter().flat_map(|at| &own[*at].1).map(|line| (*line).to_owned()).collect();
+                let listed: Vec<String> = same.iter().flat_map(|at| chained(&own[*at].1, "")).collect();
                 lines.extend(if same.len() >= LOOP || on_paper(&looped) < on_paper(&listed) { looped } else { listed });
                 same.iter().for_each(|at| told[*at] = true);
             }
             _ => {
-                lines.extend(commands.iter().map(|line| (*line).to_owned()));
+                lines.extend(chained(commands, ""));
                 told[index] = true;
             }
         }
@@ -120,16 +120,17 @@ fn looped(own: &[(&str, Vec<&str>)]) -> Vec<String> {
     lines
 }
 
-/// The commands of one round: after one that fails no other of the same target, and its name is said.
-fn chained(commands: &[String]) -> Vec<String> {
+/// The commands of one target: after one that fails no other, for what they take away would hide that it is in place. `end` stands behind the last.
+fn chained(commands: &[impl AsRef<str>], end: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for (index, command) in commands.iter().enumerate() {
-        let (command, remark) = command.split_once("   # ").map_or((command.as_str(), None), |(command, remark)| (command, Some(remark)));
+        let command = command.as_ref();
+        let (command, remark) = command.split_once("   # ").map_or((command, None), |(command, remark)| (command, Some(remark)));
         lines.extend(remark.map(|remark| format!("# {remark}")));
         lines.push(match (command.starts_with('#'), index + 1 == commands.len()) {
             (true, _) => command.to_owned(),
             (false, false) => format!("{command} &&"),
-            (false, true) => format!("{command} || echo FAILED ${NAME}"),
+            (false, true) => format!("{command}{end}"),
         });
     }
     lines
@@ -245,7 +246,7 @@ mod tests {
             let [one, other] = [of("s1"), of("s2")];
             super::lines(&[("x/s1", one.as_slice()), ("x/s2", other.as_slice())])
         };
-        assert_eq!(two(&["start *", "wait *"]), ["start s1", "wait s1", "start s2", "wait s2"]);
+        assert_eq!(two(&["start *", "wait *"]), ["start s1 &&", "wait s1", "start s2 &&", "wait s2"]);
         let told = two(&["start *", "wait *", "tag *"]);
         assert_eq!(told, ["for target in s1 s2; do", "  start $target &&", "  wait $target &&", "  tag $target || echo FAILED $target", "done"]);
     }
@@ -286,7 +287,7 @@ mod tests {
     fn what_uses_a_variable_stays_with_the_target_that_set_it() {
         let told =
             all(&[("subnet/s1", &["at=$(find s1)", "put \"$at\" back", "drop"]), ("subnet/s2", &["at=$(find s2)", "put \"$at\" back", "drop"])]);
-        assert_eq!(told, ["at=$(find s1)", "put \"$at\" back", "at=$(find s2)", "put \"$at\" back", "drop"]);
+        assert_eq!(told, ["at=$(find s1) &&", "put \"$at\" back", "at=$(find s2) &&", "put \"$at\" back", "drop"]);
     }
 
     #[test]

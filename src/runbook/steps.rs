@@ -117,7 +117,7 @@ fn without(given: &Given<'_>, step: &Step, built: bool) -> Option<String> {
 #[must_use]
 pub fn lines(step: &Step, of: fn(&ByHand) -> &Vec<String>) -> Vec<String> {
     if let Some(pattern) = step.pattern.as_ref().filter(|_| step.targets.is_empty()) {
-        return of(pattern).clone();
+        return commands::lines(&[("", of(pattern).as_slice())]);
     }
     lines_of(step.targets.iter().filter(|target| !target.noop), of)
 }

@@ -64,10 +64,16 @@ impl Words {
         format!("{} sweep --env {}", self.program, word(&self.environment))
     }
 
+    /// The same with the drill: what it says on the second machine, `--apply` would undo there.
+    #[must_use]
+    pub fn sweep_of_drill(&self) -> String {
+        format!("{} --drill {}", self.sweep(), word(&self.drill))
+    }
+
     /// `firedrill sweep … --apply`: it undoes it. The drill has the gate of fail-back.
     #[must_use]
     pub fn sweep_apply(&self) -> String {
-        format!("{} --drill {} --apply", self.sweep(), word(&self.drill))
+        format!("{} --apply", self.sweep_of_drill())
     }
 
     /// `firedrill abort RUN`.
@@ -149,7 +155,7 @@ pub fn checklist(given: &Given<'_>, times: &Times, missing: Option<&str>) -> Vec
     if !given.environment.is_some_and(|place| place.embedded) {
         all.push(run(
             "the second machine has firedrill, the files of the drill and the environment, and credentials: this finds nothing there, exit 0",
-            given.words.sweep(),
+            given.words.sweep_of_drill(),
         ));
     }
     if drill.steps.iter().any(|step| step.action.is_some()) {
@@ -182,10 +188,7 @@ pub fn stops(given: &Given<'_>) -> Vec<String> {
     let mut all = vec![
         "a real incident begins, anywhere".to_owned(),
         "users are hurt in a way that nobody expected".to_owned(),
-        format!(
-            "{} is in trouble: one of its objectives stays red for longer than its target allows; or anything outside the scope is",
-            drill.surviving_regions.join(", ")
-        ),
+        format!("{} is in trouble, or anything outside the scope is, and the incident commander says so", drill.surviving_regions.join(", ")),
         "the way to undo is lost: credentials, network, the machine at the keyboard (see “Break glass”)".to_owned(),
         "somebody says “stop”. Nobody has to give a reason".to_owned(),
     ];
@@ -242,21 +245,21 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
         end(
             "7 and “STILL IN PLACE” names a fault",
             "it could not be undone".into(),
-            format!("The drill lead types `{resume}`: good is exit 6. A second 7: the abort card. Comms: A10"),
+            format!(
+                "The drill lead types `{resume}`: good is exit 6. A second 7 that still names a fault: the abort card, from “First” on. Comms: A10"
+            ),
         ),
     ];
     if gated {
         all.push(end(
-            "7 and no fault is in place",
-            format!("actions stay: {} is not healthy, or Ctrl-C was pressed twice", given.drill.spec.failed_region),
+            "7, no fault is named, and “did not become healthy”, or Ctrl-C was pressed twice",
+            format!("actions stay on purpose, and are named: users are not in {}", given.drill.spec.failed_region),
             format!("Nobody touches anything: evacuated is the safe state. Comms: A9. When the incident commander says “go on”, and not before, the drill lead types `{resume}`"),
         ));
         all.push(end(
-            "7 and “STILL IN PLACE” names an action",
+            "7, the region was healthy, and an action is named",
             "its fail-back failed".into(),
-            format!(
-                "The incident commander decides when; then the drill lead types `{resume}`. A second 7: the abort card, from “Last” on. Comms: A9"
-            ),
+            format!("The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: the abort card, from “Then” on. Comms: A10"),
         ));
     }
     all.push(end(

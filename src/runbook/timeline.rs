@@ -203,7 +203,7 @@ fn start(given: &Given<'_>, times: &Times) -> Vec<Row> {
             now,
             texts::SCRIBE,
             format!(
-                "writes the run's id on the abort card; then makes this run's own card, in a second terminal of the machine of the run and in its working folder, prints it and gives it to the {} in the place of the other. A run that is over in five minutes needs none",
+                "writes the run's id on the abort card; then makes this run's own card, in a second terminal of the machine of the run and in its working folder, prints it and gives it to the {} in the place of the other. Too late for it: the other one, with the run's id put in",
                 texts::LEAD.to_lowercase(),
             ),
             format!("a card with the run's id; the one in this runbook is for what was done by hand. {lost}"),
@@ -272,7 +272,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::LEAD,
             "lets firedrill lift every fault, in reverse order; says “Lifting”",
-            "each target is read back as it was before; “every fault is lifted”. A minute without is STUCK (ten where instances start), and tried again without end",
+            "each target is read back as it was before; “every fault is lifted”. A minute without is STUCK (ten where instances start): read it aloud; the incident commander decides: wait, have it repaired, or Ctrl-C three times and the abort card; Comms: A10",
         )
         .until(lifted)
         .named(LIFT)
@@ -286,7 +286,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::COMMANDER,
             format!(
-                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” before: the drill lead presses Ctrl-C twice. The scribe reads the gate by hand, too: “Objectives”",
+                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” by “Lifting” at the latest: the drill lead presses Ctrl-C until two are pressed in all, never a third. The scribe reads the gate by hand, too: “Objectives”",
                 crate::report::words::duration(gate.from)
             ),
             "“the failed region is healthy”; or it “did not become healthy, actions stay”: evacuated is the safe state",
@@ -300,7 +300,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.end().from),
             texts::LEAD,
             "lets firedrill fail the actions back, in reverse order",
-            "traffic comes home; the objectives stay good. It goes to its end; then the incident commander decides what else to move, by hand",
+            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides what to move by hand",
         )
         .until(after(times.end().to))
         .named(BACK)

@@ -45,8 +45,10 @@ fn every_exit_code_says_what_it_means_and_who_does_what() {
     // Two ways to exit 7 ask for opposite things.
     let fault = end("7 and “STILL IN PLACE” names a fault");
     assert!(fault.contains("The drill lead types `firedrill resume latest`") && fault.contains("the abort card") && fault.contains("A10"), "{fault}");
-    let evacuated = end("7 and no fault is in place");
+    let evacuated = end("7, no fault is named, and “did not become healthy”");
     assert!(evacuated.contains("Nobody touches anything") && evacuated.contains("A9") && evacuated.contains("and not before"), "{evacuated}");
+    let stuck = end("7, the region was healthy, and an action is named");
+    assert!(stuck.contains("from “Then” on") && stuck.contains("A10"), "{stuck}");
     assert!(end("any other").contains("`firedrill status`"), "{ends}");
     // Without fail-back nothing waits for a region.
     let plain = runbook(&["drills/sandbox/iam-fails.yaml"]);
@@ -109,7 +111,7 @@ fn the_card_stops_at_an_unticked_box_and_at_the_gate() {
         "Comms sends announcement A7",
         "**Ctrl-C once** in its terminal; from another one, in its working folder: `firedrill abort latest --wait`",
         "It died, its machine lives: there `firedrill resume latest`",
-        "Only steps that the scribe has as begun: strike the others through",
+        "Only steps that have begun, by the scribe: strike the others through; in doubt it has begun",
         "leave out what else the same target has, go on with the next target, leave the box unticked",
         "Never go past “healthy?” while a box above it is unticked",
         "### First",
@@ -128,7 +130,7 @@ fn the_card_stops_at_an_unticked_box_and_at_the_gate() {
         "Channel: \\_",
         "Phone of the incident commander: \\_",
         "Machine of the run, and its folder: \\_",
-        "Second machine: \\_",
+        "Second machine, and its folder: \\_",
     ] {
         assert!(card.contains(line), "{line}: {card}");
     }
@@ -182,7 +184,7 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     let glass = part(&text, "Break glass");
     let order = [
         "in the working folder, the drill lead types `firedrill resume latest`",
-        "first see to it that it stays off",
+        "or it reaches nothing for two minutes: switch it off, and see to it that it stays off",
         &format!("on the second machine the scribe types {sweep}"),
         "--drill drills/kubernetes/evacuate-nodes.yaml --apply`",
     ];
@@ -192,7 +194,7 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     for cluster in ["east", "west"] {
         assert!(glass.contains(&format!("- cluster `{cluster}`: context `<context of cluster {cluster}>`. Who: \\_")), "{glass}");
     }
-    for line in ["Machine of the run: \\_", "Working folder: \\_", "Second machine, with firedrill, the files and credentials: \\_"] {
+    for line in ["Machine of the run: \\_", "Working folder: \\_", "Second machine, and its folder, with firedrill, the files and credentials: \\_"] {
         assert!(text.contains(line), "{line}");
     }
     assert!(part(&text, "Go or no-go").contains("credentials valid until at least 11:12:44 UTC"), "{}", part(&text, "Go or no-go"));
