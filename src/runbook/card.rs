@@ -64,8 +64,8 @@ pub fn card(given: &Given<'_>) -> Value {
 /// the functions, and what is on the back.
 fn fit(faults: &mut [Value], actions: &mut [Value], gate: Option<&mut Value>) -> (Vec<String>, Vec<Value>) {
     let (page, of_box, of_gate) = PAGE;
-    let room = page.saturating_sub(of_box * (faults.len() + actions.len()) + if gate.is_some() { of_gate } else { 0 });
     let boxes = faults.len() + actions.len();
+    let room = page.saturating_sub(of_box * boxes + if gate.is_some() { of_gate } else { 0 });
     let mut places: Vec<&mut Value> =
         faults.iter_mut().chain(&mut *actions).map(|part| &mut part["lines"]).chain(gate.map(|gate| &mut gate["read"])).collect();
     let mut blocks: Vec<Vec<String>> = places.iter_mut().map(|place| serde_json::from_value(place.take()).unwrap_or_default()).collect();

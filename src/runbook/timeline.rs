@@ -359,7 +359,6 @@ fn told(given: &Given<'_>, index: usize, rows: &[Row]) -> Value {
         "who": row.who,
         "what": row.what,
         "see": row.see,
-        "command": row.command,
         "typed": row.command.iter().collect::<Vec<_>>(),
         "actual": row.step.as_deref().and_then(|id| super::outcome::step(given, id)),
     })
