@@ -88,8 +88,16 @@ class Api:
         if not hasattr(self.own, "connection"):
             self.own.connection = http.client.HTTPSConnection(self.at.hostname, self.at.port, context=self.tls, timeout=120)
         connection = self.own.connection
-        connection.request(method, path, json.dumps(body) if body else None, {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
-        answer = connection.getresponse()
+        for fresh in (False, True):
+            try:
+                connection.request(method, path, json.dumps(body) if body else None, {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"})
+                answer = connection.getresponse()
+                break
+            except http.client.RemoteDisconnected:
+                # The server ends a connection on which nothing was asked for a while. What changes something is not asked twice.
+                if fresh or method != "GET":
+                    raise
+                connection.close()
         text = answer.read()
         if answer.status >= 300:
             raise SystemExit(f"scripts/bench: error: {method} {path}: {answer.status} {text.decode()[:500]}")

@@ -91,7 +91,7 @@ class Cluster:
                 f"--etcd-servers={loopback}:{self.etcd}", "--bind-address=127.0.0.1", f"--secure-port={self.port}", f"--cert-dir={certificates}",
                 "--authorization-mode=RBAC", f"--token-auth-file={at / 'tokens.csv'}", "--service-cluster-ip-range=10.96.0.0/16",
                 "--service-account-issuer=https://kubernetes.default.svc", f"--service-account-key-file={key}", f"--service-account-signing-key-file={key}",
-                f"--audit-policy-file={at / 'audit-policy.json'}", f"--audit-log-path={self.audit}", "--audit-log-mode=blocking",
+                f"--audit-policy-file={at / 'audit-policy.json'}", f"--audit-log-path={self.audit}", "--audit-log-mode=blocking", "--audit-log-maxsize=10000",
                 # Loopback is no address for endpoints; nothing in the cluster calls the API server through its Service.
                 "--endpoint-reconciler-type=none", "--profiling=false",
             ],
