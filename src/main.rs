@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use firedrill::{cli, exit::Exit};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
         Ok(cli) => cli,
@@ -16,7 +19,12 @@ fn main() -> ExitCode {
         }
     };
     match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(cli::main(cli)).into(),
+        // On a worker: what runs on the thread of `block_on` is woken from outside for every answer.
+        Ok(runtime) => match runtime.block_on(runtime.spawn(cli::main(cli))) {
+            Ok(exit) => exit.into(),
+            // It panicked, and the panic has been told.
+            Err(_) => Exit::Internal.into(),
+        },
         Err(error) => {
             eprintln!("firedrill: cannot start: {error}");
             Exit::Internal.into()

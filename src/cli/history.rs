@@ -146,8 +146,9 @@ async fn read(context: &Context, args: &History) -> Result<Read, JournalError> {
     }
     let lines = comparable(&past, args.limit);
     let pairs = past.iter().enumerate().take(args.limit).filter_map(|(index, run)| Some([run, before(run, &past[index + 1..]).ok()?]));
+    let compared: Vec<&Past> = pairs.flatten().chain(lines.iter().flatten().map(|(run, _)| *run)).collect();
     let mut cards = Cards::new();
-    for run in pairs.flatten().chain(lines.iter().flatten().map(|(run, _)| *run)) {
+    for run in compared {
         let run = &run.summary.header.run;
         if !cards.contains_key(run) {
             let (card, ..) = scored(&journal, run).await?;
