@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use hyper::header::{ACCEPT, HeaderValue};
 use hyper::http;
 use hyper::{Method, Request};
 use kube::Client;
@@ -31,6 +32,8 @@ const TRUSTED: Duration = Duration::from_secs(60);
 /// Longest that a call waits while the server asks for patience (429), and one such wait when it does not say how long.
 const PATIENCE: Duration = Duration::from_secs(12);
 const PAUSE: Duration = Duration::from_secs(1);
+/// What is wanted back by who does not look at it: a node without its status, which is most of it.
+const BRIEF: &str = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 /// Access reviews in flight.
 const REVIEWS: usize = 8;
 
@@ -183,18 +186,22 @@ impl Cluster {
 
     /// Writes: a JSON patch (RFC 6902), whose `test` operations are its conditions.
     pub async fn patch(&self, at: &At<'_>, operations: &[Value]) -> Result<(), ApiError> {
-        self.patch_as::<IgnoredAny>(at, operations).await.map(drop)
+        self.patch_as::<IgnoredAny>(at, operations, BRIEF).await.map(drop)
     }
 
     /// Writes: the same, for who needs the object as it is after it.
     pub async fn patched(&self, at: &At<'_>, operations: &[Value]) -> Result<Value, ApiError> {
-        self.patch_as(at, operations).await
+        self.patch_as(at, operations, "application/json").await
     }
 
-    async fn patch_as<T: DeserializeOwned>(&self, at: &At<'_>, operations: &[Value]) -> Result<T, ApiError> {
+    async fn patch_as<T: DeserializeOwned>(&self, at: &At<'_>, operations: &[Value], answer: &'static str) -> Result<T, ApiError> {
         let (path, body) = (format!("{}?fieldManager=firedrill", at.path()), json!(operations));
-        let sent = self.write(Write::Patch, || request(Method::PATCH, &path, Some(&body), Some("application/json-patch+json"))).await;
-        sent.map_err(|error| error.naming(&self.access("patch", at.resource, at.namespace).named(at.name)))
+        let call = || {
+            let mut request = request(Method::PATCH, &path, Some(&body), Some("application/json-patch+json"))?;
+            request.headers_mut().insert(ACCEPT, HeaderValue::from_static(answer));
+            Ok(request)
+        };
+        self.write(Write::Patch, call).await.map_err(|error| error.naming(&self.access("patch", at.resource, at.namespace).named(at.name)))
     }
 
     /// Writes: the same on the object's status.
