@@ -4,7 +4,8 @@ What is compared is a drill's step from its start until the last subnet is cut o
 client makes the same changes: a clone of each network ACL with its entries, one replacement for each subnet; then one back for each, and the clones deleted.
 It reads what a careful script must: all network ACLs before the first change (their associations are what is replaced), and all again at the end, to see
 that everything is back. It remembers nothing, marks nothing, and does not look at an ACL between that. Verifying that the fault bites lies between the two
-times and is printed apart. Calls are counted in the emulator's log; a drill's are those of the two times. Each round does all three, one after the other.
+times and is printed apart. Calls are counted in the emulator's log; a drill's are those of the two times. Each round does raw calls and a drill, one after
+the other; the client that asks one by one takes a minute, is far from its limit, and does it once.
 """
 
 import collections
@@ -30,6 +31,8 @@ DELAY_MS = 50
 AT_ONCE = 32
 LIMIT = 1.2
 LIMIT_SEQUENTIAL = 5
+# One alone is off by a quarter, either way: the emulator is one process of Python.
+ROUNDS = 9
 
 
 def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
@@ -38,21 +41,22 @@ def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
     # In the cache: a journal refuses a place in memory, which the system's temporary directory may be.
     with tempfile.TemporaryDirectory(prefix="aws-", dir=CACHE) as name, testbed(Path(name) / "bed") as bed:
         folder, log = Path(name), Log(bed)
-        against_raw, against_sequential = [], []
-        for number in range((runs or 3) + 1):
+        against_raw, restored = [], []
+        for number in range((runs or ROUNDS) + 1):
             raw, raw_calls = plain(tool, bed, log, AT_ONCE)
             guarded, guarded_calls = rehearse(binary, folder / f"round-{number}", bed, log)
             if not number:
                 continue  # The first is for caches and connections.
-            sequential, sequential_calls = plain(tool, bed, log, 1)
             ours = guarded["isolate"] + guarded["restore"]
             against_raw.append(ours / sum(raw))
-            against_sequential.append(sum(sequential) / ours)
+            restored.append(ours)
             print(f"round {number}: {SUBNETS} subnets to isolate and to restore: raw calls {raw[0]:.1f} + {raw[1]:.1f} s; firedrill {guarded['isolate']:.1f} + {guarded['restore']:.1f} s, "
-                  f"{guarded['verify']:.1f} s to verify in between, {guarded['plan']:.1f} s to plan; one by one {sequential[0]:.1f} + {sequential[1]:.1f} s", flush=True)
-            for who, calls in (("raw calls", raw_calls), ("firedrill", guarded_calls), ("one by one", sequential_calls)):
-                print(f"  {who + ':':<12}{told(calls)}", flush=True)
-    ratio, faster = statistics.median(against_raw), statistics.median(against_sequential)
+                  f"{guarded['verify']:.1f} s to verify in between, {guarded['plan']:.1f} s to plan", flush=True)
+        sequential, sequential_calls = plain(tool, bed, log, 1)
+        print(f"one by one {sequential[0]:.1f} + {sequential[1]:.1f} s")
+        for who, calls in (("raw calls", raw_calls), ("firedrill", guarded_calls), ("one by one", sequential_calls)):
+            print(f"  {who + ':':<12}{told(calls)}", flush=True)
+    ratio, faster = statistics.median(against_raw), sum(sequential) / statistics.median(restored)
     print()
     limits.hold(f"{SUBNETS} subnets isolated and restored, against raw calls {AT_ONCE} at once", ratio <= LIMIT, f"{ratio:.2f}, limit {LIMIT:.2f}")
     limits.hold("and how many times faster than one call after the other", faster >= LIMIT_SEQUENTIAL, f"{faster:.1f}, limit {LIMIT_SEQUENTIAL}")

@@ -37,6 +37,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// The same for one that is on its way by itself (stopping, pending), and the pause between two looks at it.
 const WAITING_STUCK_AFTER: Duration = Duration::from_secs(600);
 const WAITING_PAUSE: Duration = Duration::from_secs(2);
+/// A read-back lets the writes that wait go first, for so long at most: one reading then answers many, and no write waits for it.
+const READ_BACK_AFTER: Duration = Duration::from_secs(5);
 /// Pause between the two readings that must both say "absent".
 const ABSENT_PAUSE: Duration = Duration::from_secs(2);
 
@@ -168,8 +170,10 @@ impl Target<'_> {
                 }
                 Decision::Retry { error } => Some(error),
             };
-            // The read-back after a write that went well needs no pause.
-            let Some(trouble) = trouble else { continue };
+            let Some(trouble) = trouble else {
+                self.after_writes().await;
+                continue;
+            };
             attempt += 1;
             self.report_trouble(attempt, begun, STUCK_AFTER, &trouble).await;
             self.pause(backoff(attempt)).await;
@@ -241,6 +245,16 @@ impl Target<'_> {
     async fn set(&mut self, phase: Phase, detail: Option<&str>) {
         self.record.phase = phase;
         self.undo.close(&self.record, phase, detail).await;
+    }
+
+    /// Waits behind the writes that wait now.
+    async fn after_writes(&self) {
+        let mut urgency = self.undo.urgency.clone();
+        tokio::select! {
+            _ = self.calls.acquire() => {}
+            () = tokio::time::sleep(READ_BACK_AFTER) => {}
+            () = reached(&mut urgency, Urgency::Hurry) => {}
+        }
     }
 
     /// Waits, but not longer than until the next signal.
