@@ -89,9 +89,9 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
         say(
             "A7",
             None,
-            if times.gate.is_some() { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6 or A9" } else { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6" },
+            if times.gate.is_some() { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6, A9 or A10" } else { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6 or A10" },
             EVERYBODY,
-            "The drill was stopped at <time>, because <reason>. <The faults are being lifted. / Its machine is lost; they are lifted by hand.> The next word comes in 10 minutes, at <time>.".into(),
+            "The drill was stopped at <time>, because <reason>. <The faults are being lifted. / Its machine is lost; they are lifted by hand. / Users are being brought home.> The next word comes in 10 minutes, at <time>.".into(),
         ),
         say(
             "A8",
@@ -105,10 +105,10 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
     ];
     all.extend(times.gate.map(|_| {
         let text = format!(
-            "The faults of the drill are lifted, and {from} is not healthy yet. So users stay with {survivors}: evacuated and safe, not back yet. Nobody needs to do \
+            "The faults of the drill are lifted, and <{from} is not healthy yet. / we stay away from {from} for now.> So users stay with {survivors}: evacuated and safe, not back yet. Nobody needs to do \
              anything; please change nothing in {from}, and send no traffic there. The next word comes at <time>."
         );
-        say("A9", None, "when the run exits 7 because the region did not become healthy", EVERYBODY, text)
+        say("A9", None, "when the run exits 7 and only actions are in place", EVERYBODY, text)
     }));
     let text = "Not all of the drill could be undone yet: <what is still in place>. We are working on it: <who, how>. Please change nothing there. The next word comes at <time>.";
     all.push(say("A10", None, "when a fault is still in place after the end, and every 10 minutes until A6", EVERYBODY, text.into()));

@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 
 use super::calendar::Moment;
 use super::commands::{on_paper, shorten};
-use super::steps::lines_of;
+use super::steps::lines;
 use super::{Given, Step, Target, count, outcome, reading};
 use crate::drill::order::before;
 use crate::event::StepKind;
 use crate::report::words;
 
 /// Lines of commands that a page holds beside the card's own words; those that each box and the gate take of them.
-const PAGE: (usize, usize, usize) = (52, 2, 8);
+const PAGE: (usize, usize, usize) = (46, 2, 8);
 
 /// Everything that the card says. A page, and the back of it where commands are too long for one.
 #[must_use]
@@ -48,6 +48,7 @@ pub fn card(given: &Given<'_>) -> Value {
         "abort": format!("{} --wait", given.words.of("abort", named)),
         "resume": given.words.of("resume", named),
         "sweep": given.words.sweep_apply(),
+        "stay": (gate.is_some() && !embedded).then(|| given.words.sweep_stay()),
         "cardOfRun": given.words.card("latest"),
         "functions": functions,
         "back": back,
@@ -162,18 +163,17 @@ fn backwards<'a>(given: &'a Given<'_>, wanted: fn(&Step) -> bool) -> impl Iterat
 /// A step on the card; none when nothing of it can be in place.
 fn part(given: &Given<'_>, step: &Step) -> Option<Value> {
     let open: Vec<&Target> = step.targets.iter().filter(|target| !target.noop && outcome::may_be_in_place(given, step, target)).collect();
-    let pattern = step.pattern.as_ref().filter(|_| step.targets.is_empty());
     if open.is_empty() && (given.record.is_some() || !step.targets.is_empty()) {
         return None;
     }
-    let all = pattern.map_or_else(|| lines_of(open.iter().copied(), |by_hand| &by_hand.undo), |pattern| pattern.undo.clone());
+    let all = lines(step, &open, |by_hand| &by_hand.undo);
     let without = all.is_empty().then_some("no commands: its targets were not looked up when this was made");
     Some(json!({
         "id": step.id,
         "name": step.name,
         "targets": if open.is_empty() { None } else { Some(count(open.len(), "target")) },
         "without": without,
-        "blanks": if pattern.is_some() { all.clone() } else { Vec::new() },
+        "blanks": if open.is_empty() { all.clone() } else { Vec::new() },
         "names": if given.record.is_none() { own_names(&all, &given.run) } else { Vec::new() },
         "remark": remark(given, step, &all),
         "lines": all,
@@ -197,7 +197,7 @@ fn remark(given: &Given<'_>, step: &Step, lines: &[String]) -> Option<String> {
     if step.kind == StepKind::Action && step.name.ends_with("Scale") {
         let moved = others(|other| other.kind == StepKind::Action && !other.name.ends_with("Scale"))?;
         return Some(format!(
-            "Only when {moved} is ticked, and as long as DNS keeps old answers (its TTL) has passed since: capacity that goes before the traffic is missed."
+            "Only when {moved} is ticked and the TTL of its DNS records has passed since then: until it has, users still come here."
         ));
     }
     if step.name == "launchRefusal" {
@@ -243,13 +243,13 @@ mod tests {
     #[test]
     fn a_card_is_a_page_and_its_longest_blocks_are_on_the_back_each_whole() {
         let part = |id: &str, lines: usize| json!({"id": id, "lines": vec!["kubectl uncordon a"; lines], "back": null});
-        let (mut faults, mut actions, mut gate) = (vec![part("short", 3), part("long", 30)], vec![part("longest", 40)], json!({"read": ["look"]}));
+        let (mut faults, mut actions, mut gate) = (vec![part("short", 3), part("long", 25)], vec![part("longest", 40)], json!({"read": ["look"]}));
         let (functions, back) = fit(&mut faults, &mut actions, Some(&mut gate));
         assert!(functions.is_empty());
         assert_eq!(back.iter().map(|block| (&block["letter"], &block["id"])).collect::<Vec<_>>(), [(&json!("A"), &json!("longest"))]);
         assert_eq!(back[0]["lines"].as_array().map(Vec::len), Some(40));
         assert_eq!((&actions[0]["back"], &actions[0]["lines"], &faults[1]["back"]), (&json!("A"), &Value::Null, &Value::Null));
-        assert_eq!((faults[1]["lines"].as_array().map(Vec::len), &gate["read"]), (Some(30), &json!(["look"])));
+        assert_eq!((faults[1]["lines"].as_array().map(Vec::len), &gate["read"]), (Some(25), &json!(["look"])));
     }
 
     #[test]

@@ -56,6 +56,7 @@ pub fn view(given: &Given<'_>) -> Value {
             "report": given.words.of("report", "latest"),
             "sweep": given.words.sweep(),
             "sweepApply": given.words.sweep_apply(),
+            "sweepStay": given.words.sweep_stay(),
             "card": given.words.card("latest"),
             "record": given.words.record("latest"),
             "runbook": recorded["run"].as_str().map_or_else(|| given.words.runbook(given.start.as_ref()), |run| given.words.record(run)),

@@ -7,6 +7,9 @@ use crate::fault::kubernetes::place::kubectl_at;
 use crate::fault::shell::word;
 use crate::probe::params::ProbeSpec;
 
+/// Where a command needs the id of a run.
+pub const RUN: &str = "<run id>";
+
 /// How a probe is read by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reading {
@@ -57,7 +60,7 @@ pub fn by_hand(probe: &ProbeSpec, place: Option<&Place<'_>>) -> Reading {
             (command, format!("RecordData has something, and nothing but {}", listed(&it["answers"])))
         }
         _ => {
-            let run = word(&format!("run={}", blank("run id")));
+            let run = word(&format!("run={RUN}"));
             let command = format!("curl --silent --show-error --max-time 5 --get {} --data-urlencode {run}", word(text("read")));
             (command, "the number of every write that was accepted is in it".into())
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::commands::{self, Own};
+use super::commands;
 use super::timeline::Times;
 use super::{Given, Step, Target, count, outcome, reading, texts};
 use crate::drill::about::{self, Described, Sort};
@@ -25,6 +25,7 @@ fn one(given: &Given<'_>, times: &Times, kinds: &[Described], index: usize, step
     let about = kinds.iter().find(|kind| step.changes() && kind.sort == sort && kind.name == step.name);
     let known = about.and_then(|kind| kind.about);
     let touched: Vec<&Target> = step.targets.iter().filter(|target| !target.noop).collect();
+    let undo = lines(step, &touched, |by_hand| &by_hand.undo);
     let check = given.drill.spec.steps.iter().find(|own| own.id == step.id).and_then(|own| own.check.as_ref());
     let read = check.map(|check| reading::by_hand(&check.probe, given.environment.as_ref()));
     let times = times.begins.get(&step.id).zip(times.done.get(&step.id));
@@ -51,9 +52,9 @@ fn one(given: &Given<'_>, times: &Times, kinds: &[Described], index: usize, step
         "targetsHidden": touched.len().saturating_sub(NAMED),
         "targetsCount": count(touched.len(), "target"),
         "noop": step.targets.iter().filter(|target| target.noop).map(|target| target.name.as_str()).take(NAMED).collect::<Vec<_>>(),
-        "inject": given.record.is_none().then(|| lines(step, |by_hand| &by_hand.inject)).filter(|lines| !lines.is_empty()),
-        "undoCommands": Some(lines(step, |by_hand| &by_hand.undo)).filter(|lines| !lines.is_empty() && !step.keep),
-        "without": without(given, step, known.is_some()),
+        "inject": given.record.is_none().then(|| lines(step, &touched, |by_hand| &by_hand.inject)).filter(|lines| !lines.is_empty()),
+        "undoCommands": Some(&undo).filter(|lines| !lines.is_empty() && !step.keep),
+        "without": without(given, step, &undo, known.is_some()),
         "changes": step.changes(),
         "blanks": step.changes() && step.targets.is_empty(),
         "actual": outcome::step(given, &step.id),
@@ -94,8 +95,8 @@ fn expiry(text: &str, looked_up: bool) -> &'static str {
 }
 
 /// Why there are no commands by hand.
-fn without(given: &Given<'_>, step: &Step, built: bool) -> Option<String> {
-    if !step.changes() || !lines(step, |by_hand| &by_hand.undo).is_empty() {
+fn without(given: &Given<'_>, step: &Step, undo: &[String], built: bool) -> Option<String> {
+    if !step.changes() || !undo.is_empty() {
         return None;
     }
     if !step.targets.is_empty() {
@@ -113,17 +114,10 @@ fn without(given: &Given<'_>, step: &Step, built: bool) -> Option<String> {
     })
 }
 
-/// The commands of a step, as few lines.
+/// The commands of a step for these of its targets, as few lines; with named blanks where none was looked up.
 #[must_use]
-pub fn lines(step: &Step, of: fn(&ByHand) -> &Vec<String>) -> Vec<String> {
-    if let Some(pattern) = step.pattern.as_ref().filter(|_| step.targets.is_empty()) {
-        return commands::lines(&[("", of(pattern).as_slice())]);
-    }
-    lines_of(step.targets.iter().filter(|target| !target.noop), of)
-}
-
-/// The same for some targets.
-pub fn lines_of<'a>(targets: impl Iterator<Item = &'a Target>, of: fn(&ByHand) -> &Vec<String>) -> Vec<String> {
-    let own: Vec<Own<'_>> = targets.map(|target| (target.identity.as_str(), of(&target.by_hand).as_slice())).collect();
-    commands::lines(&own)
+pub fn lines(step: &Step, targets: &[&Target], of: fn(&ByHand) -> &Vec<String>) -> Vec<String> {
+    let pattern = step.pattern.as_ref().filter(|_| step.targets.is_empty()).map(|pattern| ("", of(pattern).as_slice()));
+    let own = targets.iter().map(|target| (target.identity.as_str(), of(&target.by_hand).as_slice()));
+    commands::lines(&pattern.into_iter().chain(own).collect::<Vec<_>>())
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::calendar::{Moment, Start};
 use super::timeline::Times;
-use super::{Given, Words, count};
+use super::{Given, Words, count, reading};
+use crate::drill::spec::Objective;
 use crate::drill::text::DurationText;
 use crate::event::StepKind;
 use crate::fault::shell::word;
@@ -76,6 +77,12 @@ impl Words {
         format!("{} --apply", self.sweep_of_drill())
     }
 
+    /// `firedrill sweep … --apply` without the drill: faults are lifted, actions stay.
+    #[must_use]
+    pub fn sweep_stay(&self) -> String {
+        format!("{} --apply", self.sweep())
+    }
+
     /// `firedrill abort RUN`.
     #[must_use]
     pub fn of(&self, verb: &str, run: &str) -> String {
@@ -140,7 +147,7 @@ pub fn checklist(given: &Given<'_>, times: &Times, missing: Option<&str>) -> Vec
     let mut all = vec![
         run("the plan is read again, exits 0, and names the targets of this runbook", given.words.plan()),
         item("no incident is open, no freeze, no other drill, no deployment is going on in either region".into()),
-        item(format!("{}; dashboards and alerts are open on a screen that everybody sees", steady(given, "is", "now"))),
+        item(format!("{}{}; dashboards and alerts are open on a screen that everybody sees", steady(given, "is", "now"), unread(given))),
         item("every role above is taken, by somebody who knows that they may say “stop”".into()),
         item("on-call of every team in scope knows the time and the channel".into()),
         item(format!("whoever would undo by hand has logged in, with credentials valid until at least {until}, and has typed a reading command of “Objectives”")),
@@ -154,7 +161,7 @@ pub fn checklist(given: &Given<'_>, times: &Times, missing: Option<&str>) -> Vec
     ];
     if !given.environment.is_some_and(|place| place.embedded) {
         all.push(run(
-            "the second machine has firedrill, the files of the drill and the environment, and credentials: this finds nothing there, exit 0",
+            "the second machine has firedrill, the files of the drill and the environment, and credentials: the plan, made there too, names the same targets, and this finds nothing there, exit 0",
             given.words.sweep_of_drill(),
         ));
     }
@@ -179,6 +186,13 @@ pub fn steady(given: &Given<'_>, verb: &str, when: &str) -> String {
     }
     let are = if detecting.len() == 1 { "is" } else { "are" };
     format!("every objective {verb} good {when}").trim_end().to_owned() + &format!(", and {} {are} quiet before the fault", detecting.join(", "))
+}
+
+/// Objectives that nobody can read before a run has its id.
+fn unread(given: &Given<'_>) -> String {
+    let needs_run = |it: &&Objective| reading::by_hand(&it.probe, given.environment.as_ref()).commands.iter().any(|line| line.contains(reading::RUN));
+    let all: Vec<String> = given.drill.spec.objectives.iter().filter(needs_run).map(|it| format!("`{}`", it.id)).collect();
+    if all.is_empty() { String::new() } else { format!(" ({} only once the run has an id: in the baseline)", all.join(" and ")) }
 }
 
 /// Why anybody stops it.
@@ -225,6 +239,11 @@ pub fn limits(given: &Given<'_>) -> Vec<String> {
 #[must_use]
 pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
     let resume = given.words.of("resume", "latest");
+    let stay = if gated && !given.environment.is_some_and(|place| place.embedded) {
+        format!(". “Stay” was said: `{}` instead, which leaves the actions", given.words.sweep_stay())
+    } else {
+        String::new()
+    };
     let end = |code: &str, means: String, next: String| json!({"exit": code, "means": means, "next": next});
     let mut all = vec![
         end("0", "passed".into(), "Comms: A6".into()),
@@ -246,26 +265,29 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
             "7 and “STILL IN PLACE” names a fault",
             "it could not be undone".into(),
             format!(
-                "The drill lead types `{resume}`: good is exit 6. A second 7 that still names a fault: the abort card, from “First” on. Comms: A10"
-            ),
+                "The drill lead types `{resume}`: good is exit 6. A second 7 that still names a fault: the abort card, by hand, from its 2 on. Comms: A10"
+            ) + &stay,
         ),
     ];
     if gated {
         all.push(end(
             "7, no fault is named, and “did not become healthy”, or Ctrl-C was pressed twice",
             format!("actions stay on purpose, and are named: users are not in {}", given.drill.spec.failed_region),
-            format!("Nobody touches anything: evacuated is the safe state. Comms: A9. When the incident commander says “go on”, and not before, the drill lead types `{resume}`"),
+            format!("Evacuated is the safe state. Comms: A9. The incident commander has the owner of {} repair it; the scribe reads the gate by hand every minute. When it is good and the incident commander says “go on”, and not before, the drill lead types `{resume}`", given.drill.spec.failed_region),
         ));
         all.push(end(
             "7, the region was healthy, and an action is named",
             "its fail-back failed".into(),
-            format!("The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: the abort card, from “Then” on. Comms: A10"),
+            format!("The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: the abort card, by hand: “In each shell first”, where it has that, then from “Then” on; the boxes between count as ticked. Comms: A10"),
         ));
     }
     all.push(end(
         "any other, or the program is gone",
         "it did not come to its end".into(),
-        format!("The drill lead types `{}`, which says what is in place; then as for 7", given.words.of("status", "").trim_end()),
+        format!(
+            "The drill lead types `{}`, which says what is in place; then as for 7. Nothing is in place: A6, or A8 when nothing was touched",
+            given.words.of("status", "").trim_end()
+        ),
     ));
     all
 }

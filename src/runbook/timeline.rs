@@ -141,6 +141,12 @@ pub fn rows(given: &Given<'_>, times: &Times) -> Vec<Value> {
 fn before(given: &Given<'_>) -> Vec<Row> {
     let row = |before: Duration, who: &str, what: String, see: &str| Row::at(Moment::before(before), who, what, see);
     vec![
+        row(
+            texts::DAY,
+            &given.drill.spec.owner,
+            "finds somebody for each role under “Who”, and names the channel; the scribe writes both down where everybody sees it".into(),
+            "incident commander and drill lead are two people",
+        ),
         row(texts::DAY, texts::COMMS, "sends announcement A1".into(), "nobody objects; an objection moves the drill"),
         row(
             texts::HOUR,
@@ -151,7 +157,7 @@ fn before(given: &Given<'_>) -> Vec<Row> {
         row(
             texts::MADE,
             texts::SCRIBE,
-            "makes this runbook again, and prints a copy for each role and the abort card: what is there may have changed".into(),
+            "makes this runbook again, and prints a copy for each role and the abort card, and takes the old ones away: what is there may have changed".into(),
             "the targets of this runbook, or those that everybody agrees to",
         )
         .typing(given.words.runbook(given.start.as_ref())),
@@ -203,7 +209,7 @@ fn start(given: &Given<'_>, times: &Times) -> Vec<Row> {
             now,
             texts::SCRIBE,
             format!(
-                "writes the run's id on the abort card; then makes this run's own card, in a second terminal of the machine of the run and in its working folder, prints it and gives it to the {} in the place of the other. Too late for it: the other one, with the run's id put in",
+                "writes the run's id on the abort card; then makes this run's own card, in a second terminal of the machine of the run and in its working folder, prints the file that it names and gives it to the {} in the place of the other; comms writes down the steps meanwhile. Too late for it: the other one, with the run's id put in",
                 texts::LEAD.to_lowercase(),
             ),
             format!("a card with the run's id; the one in this runbook is for what was done by hand. {lost}"),
@@ -272,7 +278,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::LEAD,
             "lets firedrill lift every fault, in reverse order; says “Lifting”",
-            "each target is read back as it was before; “every fault is lifted”. A minute without is STUCK (ten where instances start): read it aloud; the incident commander decides: wait, have it repaired, or Ctrl-C three times and the abort card; Comms: A10",
+            "each target is read back as it was before; “every fault is lifted”. A line with STUCK (after a minute; where instances start, after ten): read it aloud; the incident commander decides: wait, have it repaired, or Ctrl-C three times and the abort card from 2 on; Comms: A10",
         )
         .until(lifted)
         .named(LIFT)
@@ -286,7 +292,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::COMMANDER,
             format!(
-                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” by “Lifting” at the latest: the drill lead presses Ctrl-C until two are pressed in all, never a third. The scribe reads the gate by hand, too: “Objectives”",
+                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” at once, for it must come before fail-back begins: the drill lead presses Ctrl-C until two are pressed in all, never a third. The scribe reads the gate by hand, too: “Objectives”",
                 crate::report::words::duration(gate.from)
             ),
             "“the failed region is healthy”; or it “did not become healthy, actions stay”: evacuated is the safe state",
@@ -300,7 +306,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.end().from),
             texts::LEAD,
             "lets firedrill fail the actions back, in reverse order",
-            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides what to move by hand",
+            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table",
         )
         .until(after(times.end().to))
         .named(BACK)
@@ -336,8 +342,13 @@ fn end(given: &Given<'_>, times: &Times) -> Vec<Row> {
         .after(&[VERDICT]),
     );
     rows.push(
-        row(Duration::from_secs(3), texts::SCRIBE, "writes the post-game report".into(), "the times of this table are filled in")
-            .typing(given.words.record("latest")),
+        row(
+            Duration::from_secs(3),
+            texts::SCRIBE,
+            "writes the post-game report, on the machine of the run and in its working folder; that is lost: the scribe’s table is the report".into(),
+            "the times of this table are filled in",
+        )
+        .typing(given.words.record("latest")),
     );
     rows.push(Row {
         to: None,

@@ -46,7 +46,10 @@ fn every_exit_code_says_what_it_means_and_who_does_what() {
     let fault = end("7 and “STILL IN PLACE” names a fault");
     assert!(fault.contains("The drill lead types `firedrill resume latest`") && fault.contains("the abort card") && fault.contains("A10"), "{fault}");
     let evacuated = end("7, no fault is named, and “did not become healthy”");
-    assert!(evacuated.contains("Nobody touches anything") && evacuated.contains("A9") && evacuated.contains("and not before"), "{evacuated}");
+    assert!(
+        evacuated.contains("the owner of us-east-1 repair it") && evacuated.contains("A9") && evacuated.contains("and not before"),
+        "{evacuated}"
+    );
     let stuck = end("7, the region was healthy, and an action is named");
     assert!(stuck.contains("from “Then” on") && stuck.contains("A10"), "{stuck}");
     assert!(end("any other").contains("`firedrill status`"), "{ends}");
@@ -184,7 +187,7 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     let glass = part(&text, "Break glass");
     let order = [
         "in the working folder, the drill lead types `firedrill resume latest`",
-        "or it reaches nothing for two minutes: switch it off, and see to it that it stays off",
+        "not back two minutes after “keyboard lost”, or it reaches nothing: switch it off, and see to it that it stays off",
         &format!("on the second machine the scribe types {sweep}"),
         "--drill drills/kubernetes/evacuate-nodes.yaml --apply`",
     ];
@@ -201,6 +204,28 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     // An embedded sandbox has no second machine.
     let embedded = runbook(&[FAIL_BACK, "--env", "sandbox"]);
     assert!(!embedded.contains("firedrill sweep") && embedded.contains("the sandbox died with it"), "{embedded}");
+}
+
+#[test]
+fn whoever_stops_is_told_how_to_stay_evacuated_also_when_firedrill_died() {
+    let text = runbook(&["drills/kubernetes/evacuate-nodes.yaml"]);
+    let stop = part(&text, "Stop");
+    assert!(stop.contains("the incident commander says at once “stay” or “come home”") && stop.contains("two are pressed in all"), "{stop}");
+    // Without the drill's file there is no gate that would let the actions go back.
+    let stay = "`firedrill sweep --env '<environment>' --apply`";
+    for heading in ["Break glass", "How it ended", "Abort card"] {
+        let said = part(&text, heading).lines().find(|line| line.contains(stay)).map(str::to_owned);
+        assert!(said.as_ref().is_some_and(|line| line.contains("“Stay” was said") && line.contains("leaves the actions")), "{heading}: {said:?}");
+    }
+    // Nothing to come home from.
+    let plain = runbook(&["drills/sandbox/iam-fails.yaml"]);
+    assert!(!plain.contains("“stay”") && !plain.contains("“Stay”"), "{plain}");
+}
+
+#[test]
+fn a_line_that_nobody_can_tick_before_the_start_says_so() {
+    assert!(part(&runbook(&[FAIL_BACK]), "Go or no-go").contains("(`orders` only once the run has an id: in the baseline)"));
+    assert!(!part(&runbook(&["drills/kubernetes/evacuate-nodes.yaml"]), "Go or no-go").contains("once the run has an id"));
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_runbook_names_roles_and_times_and_everything_that_a_game_day_needs() {
     // The start, and the hold's earliest end: three seconds of baseline, eleven of hold.
     assert!(text.contains("**2036-12-09 10:00:00 EST**, which is 2036-12-09 15:00:00 UTC"), "{text}");
     assert!(
-        text.contains("| T+00:00:14 to T+00:00:49, after row 15 | 10:00:14 EST to 10:00:49 EST | **Drill lead** | lets firedrill lift every fault"),
+        text.contains("| T+00:00:14 to T+00:00:49, after row 16 | 10:00:14 EST to 10:00:49 EST | **Drill lead** | lets firedrill lift every fault"),
         "{text}"
     );
     // Faults, then the gate, then actions.

@@ -308,7 +308,7 @@ impl Kind for Stop {
             inject: vec![format!("{aws} ec2 stop-instances --instance-ids {id}"), format!("{aws} ec2 wait instance-stopped --instance-ids {id}")],
             undo: [
                 // Waiting for `stopped` would stand still for ten minutes before an instance that was never stopped; starting one is no error.
-                format!("until {aws} ec2 start-instances --instance-ids {id}; do sleep 5; done   # IncorrectInstanceState: it still stops, wait; any other error: Ctrl-C, again without it"),
+                format!("until {aws} ec2 start-instances --instance-ids {id}; do sleep 5; done   # IncorrectInstanceState: it stops, wait; another, or 10 min: Ctrl-C, all again without it"),
                 format!("{aws} ec2 wait instance-running --instance-ids {id}"),
                 format!("{aws} ec2 delete-tags --resources {id} --tags {keys}"),
             ]
