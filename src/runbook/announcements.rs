@@ -108,10 +108,20 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
             "The faults of the drill are lifted, and <{from} is not healthy yet. / we stay away from {from} for now.> So users stay with {survivors}: evacuated and safe, not back yet. Nobody needs to do \
              anything; please change nothing in {from}, and send no traffic there. The next word comes at <time>."
         );
-        say("A9", None, "when the run exits 7 and only actions are in place", EVERYBODY, text)
+        say("A9", None, "when the run exits 7 and only actions are in place, on purpose; and after “evacuate again”", EVERYBODY, text)
     }));
     let text = "Not all of the drill could be undone yet: <what is still in place>. We are working on it: <who, how>. Please change nothing there. The next word comes at <time>.";
-    all.push(say("A10", None, "when a fault is still in place after the end, and every 10 minutes until A6", EVERYBODY, text.into()));
+    all.push(say(
+        "A10",
+        None,
+        if times.gate.is_some() {
+            "when a fault is still in place after the end, or a fail-back failed, and every 10 minutes until A6 or A9"
+        } else {
+            "when a fault is still in place after the end, and every 10 minutes until A6"
+        },
+        EVERYBODY,
+        text.into(),
+    ));
     all
 }
 

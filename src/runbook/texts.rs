@@ -278,7 +278,7 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
         all.push(end(
             "7, the region was healthy, and an action is named",
             "its fail-back failed".into(),
-            format!("The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: the abort card, by hand: “In each shell first”, where it has that, then from “Then” on; the boxes between count as ticked. Comms: A10"),
+            format!("Comms: A10. The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: the abort card, by hand: “In each shell first”, where it has that, then from “Then” on; the boxes between count as ticked"),
         ));
     }
     all.push(end(

@@ -292,7 +292,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::COMMANDER,
             format!(
-                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” at once, for it must come before fail-back begins: the drill lead presses Ctrl-C until two are pressed in all, never a third. The scribe reads the gate by hand, too: “Objectives”",
+                "watches the gate: firedrill goes on to fail-back by itself once {from} has been healthy for {}. To stay evacuated, says “stay” at once, for it must come before fail-back begins: the drill lead presses Ctrl-C until two are pressed in the terminal of the run, never a third. The scribe reads the gate by hand, too: “Objectives”",
                 crate::report::words::duration(gate.from)
             ),
             "“the failed region is healthy”; or it “did not become healthy, actions stay”: evacuated is the safe state",
@@ -306,7 +306,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.end().from),
             texts::LEAD,
             "lets firedrill fail the actions back, in reverse order",
-            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table",
+            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table; Comms: A9, and no A6 until users are home again",
         )
         .until(after(times.end().to))
         .named(BACK)

@@ -112,7 +112,7 @@ fn the_card_stops_at_an_unticked_box_and_at_the_gate() {
     let order = [
         "**If firedrill is dead:** endpoints-dark ends by itself, shortly after the time above",
         "Comms sends announcement A7",
-        "**Ctrl-C once** in its terminal; from another one, in its working folder: `firedrill abort latest --wait`",
+        "**Ctrl-C once** in its terminal (“stay” was said: until two are pressed there, never a third); from another one, in its working folder: `firedrill abort latest --wait`",
         "It died, its machine lives: there `firedrill resume latest`",
         "Only steps that have begun, by the scribe: strike the others through; in doubt it has begun",
         "leave out what else the same target has, go on with the next target, leave the box unticked",
@@ -210,12 +210,15 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
 fn whoever_stops_is_told_how_to_stay_evacuated_also_when_firedrill_died() {
     let text = runbook(&["drills/kubernetes/evacuate-nodes.yaml"]);
     let stop = part(&text, "Stop");
-    assert!(stop.contains("the incident commander says at once “stay” or “come home”") && stop.contains("two are pressed in all"), "{stop}");
+    assert!(stop.contains("the incident commander says at once “stay” or “come home”") && stop.contains("until two are pressed there"), "{stop}");
     // Without the drill's file there is no gate that would let the actions go back.
     let stay = "`firedrill sweep --env '<environment>' --apply`";
     for heading in ["Break glass", "How it ended", "Abort card"] {
         let said = part(&text, heading).lines().find(|line| line.contains(stay)).map(str::to_owned);
-        assert!(said.as_ref().is_some_and(|line| line.contains("“Stay” was said") && line.contains("leaves the actions")), "{heading}: {said:?}");
+        assert!(
+            said.as_ref().is_some_and(|line| line.to_lowercase().contains("“stay” was said") && line.contains("leaves the actions")),
+            "{heading}: {said:?}"
+        );
     }
     // Nothing to come home from.
     let plain = runbook(&["drills/sandbox/iam-fails.yaml"]);
