@@ -13,7 +13,7 @@ use crate::event::StepKind;
 use crate::report::words;
 
 /// Lines of commands that a page holds beside the card's own words; those that each box and the gate take of them.
-const PAGE: (usize, usize, usize) = (46, 2, 8);
+const PAGE: (usize, usize, usize) = (44, 2, 8);
 
 /// Everything that the card says. A page, and the back of it where commands are too long for one.
 #[must_use]
