@@ -13,7 +13,7 @@ use crate::event::StepKind;
 use crate::report::words;
 
 /// Lines of commands that a page holds beside the card's own words; those that each box and the gate take of them.
-const PAGE: (usize, usize, usize) = (44, 2, 8);
+const PAGE: (usize, usize, usize) = (40, 2, 8);
 
 /// Everything that the card says. A page, and the back of it where commands are too long for one.
 #[must_use]
@@ -189,7 +189,7 @@ fn remark(given: &Given<'_>, step: &Step, lines: &[String]) -> Option<String> {
     };
     if lines.iter().any(|line| line.contains(" gateway remove ")) {
         return Some(
-            "This one needs firedrill itself, on the gateway's own host. Without it, wait: the rule ends by itself at its deadline. Only if the incident commander says so: stop \
+            "This one needs firedrill itself, on the gateway's own host. Without it, wait: the rule ends by itself at its deadline, then tick. Only if the incident commander says so: stop \
              the gateway's process, which ends every rule, and every call through it."
                 .to_owned(),
         );
@@ -243,13 +243,13 @@ mod tests {
     #[test]
     fn a_card_is_a_page_and_its_longest_blocks_are_on_the_back_each_whole() {
         let part = |id: &str, lines: usize| json!({"id": id, "lines": vec!["kubectl uncordon a"; lines], "back": null});
-        let (mut faults, mut actions, mut gate) = (vec![part("short", 3), part("long", 25)], vec![part("longest", 40)], json!({"read": ["look"]}));
+        let (mut faults, mut actions, mut gate) = (vec![part("short", 3), part("long", 20)], vec![part("longest", 40)], json!({"read": ["look"]}));
         let (functions, back) = fit(&mut faults, &mut actions, Some(&mut gate));
         assert!(functions.is_empty());
         assert_eq!(back.iter().map(|block| (&block["letter"], &block["id"])).collect::<Vec<_>>(), [(&json!("A"), &json!("longest"))]);
         assert_eq!(back[0]["lines"].as_array().map(Vec::len), Some(40));
         assert_eq!((&actions[0]["back"], &actions[0]["lines"], &faults[1]["back"]), (&json!("A"), &Value::Null, &Value::Null));
-        assert_eq!((faults[1]["lines"].as_array().map(Vec::len), &gate["read"]), (Some(25), &json!(["look"])));
+        assert_eq!((faults[1]["lines"].as_array().map(Vec::len), &gate["read"]), (Some(20), &json!(["look"])));
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
             let (functions, back) = fit(&mut faults, &mut [], None);
             (functions.len(), back.len(), faults[0]["lines"][0].as_str().map(|line| line.starts_with("in_us_east_1 ec2 ")))
         };
-        assert_eq!((told(5), told(40), told(60)), ((0, 0, Some(false)), (1, 0, Some(true)), (1, 1, None)));
+        assert_eq!((told(5), told(35), told(60)), ((0, 0, Some(false)), (1, 0, Some(true)), (1, 1, None)));
     }
 
     #[test]

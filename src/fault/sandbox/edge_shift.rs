@@ -364,11 +364,12 @@ impl Kind for Shift {
 
     fn by_hand(&self, record: &Record) -> ByHand {
         let Ok((before, ours)) = parts(record) else { return ByHand::default() };
-        let put = |condition: &str, weights: &Weights| {
+        // Whatever its version is by then: a person may evacuate again after a fail-back.
+        let put = |weights: &Weights| {
             let body = serde_json::json!({"weights": weights}).to_string();
-            format!("curl -X PUT -H 'If-Match: {condition}' -d '{body}' {}", word(self.control.url().as_str()))
+            format!("curl -X PUT -H 'If-Match: *' -d '{body}' {}", word(self.control.url().as_str()))
         };
-        ByHand { inject: vec![put(&format!("\"{}\"", ours.if_version), &ours.weights)], undo: vec![put("*", &before.weights)] }
+        ByHand { inject: vec![put(&ours.weights)], undo: vec![put(&before.weights)] }
     }
 }
 
