@@ -41,7 +41,7 @@ def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
     # In the cache: a journal refuses a place in memory, which the system's temporary directory may be.
     with tempfile.TemporaryDirectory(prefix="aws-", dir=CACHE) as name, testbed(Path(name) / "bed") as bed:
         folder, log = Path(name), Log(bed)
-        against_raw, restored = [], []
+        against_raw, took = [], []
         for number in range((runs or ROUNDS) + 1):
             raw, raw_calls = plain(tool, bed, log, AT_ONCE)
             guarded, guarded_calls = rehearse(binary, folder / f"round-{number}", bed, log)
@@ -49,14 +49,14 @@ def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
                 continue  # The first is for caches and connections.
             ours = guarded["isolate"] + guarded["restore"]
             against_raw.append(ours / sum(raw))
-            restored.append(ours)
+            took.append(ours)
             print(f"round {number}: {SUBNETS} subnets to isolate and to restore: raw calls {raw[0]:.1f} + {raw[1]:.1f} s; firedrill {guarded['isolate']:.1f} + {guarded['restore']:.1f} s, "
                   f"{guarded['verify']:.1f} s to verify in between, {guarded['plan']:.1f} s to plan", flush=True)
         sequential, sequential_calls = plain(tool, bed, log, 1)
         print(f"one by one {sequential[0]:.1f} + {sequential[1]:.1f} s")
         for who, calls in (("raw calls", raw_calls), ("firedrill", guarded_calls), ("one by one", sequential_calls)):
             print(f"  {who + ':':<12}{told(calls)}", flush=True)
-    ratio, faster = statistics.median(against_raw), sum(sequential) / statistics.median(restored)
+    ratio, faster = statistics.median(against_raw), sum(sequential) / statistics.median(took)
     print()
     limits.hold(f"{SUBNETS} subnets isolated and restored, against raw calls {AT_ONCE} at once", ratio <= LIMIT, f"{ratio:.2f}, limit {LIMIT:.2f}")
     limits.hold("and how many times faster than one call after the other", faster >= LIMIT_SEQUENTIAL, f"{faster:.1f}, limit {LIMIT_SEQUENTIAL}")

@@ -103,9 +103,7 @@ def rehearse(binary: Path, folder: Path, environment: str, audit: Path) -> dict[
     command = [str(binary), *cordon(folder, environment, HOLD)]
     began, size = time.time(), audit.stat().st_size
     at = instants(command, folder, NODES)
-    with audit.open() as log:
-        log.seek(size)
-        late = sum(0 < at["undoStarted"][0] - when(json.loads(line)["stageTimestamp"]) < 1 for line in log)
+    late = sum(0 < at["undoStarted"][0] - when(entry["stageTimestamp"]) < 1 for entry in entries(audit, size))
     if late:
         raise SystemExit(f"scripts/bench: error: the cluster was still at work when the undo began: {late} changes in the second before; make HOLD longer")
     return {
@@ -126,13 +124,17 @@ def first_revert(binary: Path, folder: Path, environment: str, audit: Path) -> f
         size, asked = audit.stat().st_size, time.time()
         run.send_signal(signal.SIGINT)
         run.communicate()
+    for entry in entries(audit, size):
+        if "fieldManager=firedrill" in entry["requestURI"]:
+            return when(entry["requestReceivedTimestamp"]) - asked
+    raise SystemExit("scripts/bench: error: nothing was reverted")
+
+
+def entries(audit: Path, size: int) -> Iterator[dict]:
+    """What the audit log has beyond this many bytes."""
     with audit.open() as log:
         log.seek(size)
-        for line in log:
-            entry = json.loads(line)
-            if "fieldManager=firedrill" in entry["requestURI"]:
-                return when(entry["requestReceivedTimestamp"]) - asked
-    raise SystemExit("scripts/bench: error: nothing was reverted")
+        yield from map(json.loads, log)
 
 
 def by_kubectl(bed: dict, cluster: dict) -> float:

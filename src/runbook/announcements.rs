@@ -35,6 +35,8 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
             "text": text,
         })
     };
+    // Announcement A9 is of drills that fail back.
+    let evacuated = if times.gate.is_some() { ", A9" } else { "" };
     let mut all = vec![
         say(
             "A1",
@@ -89,7 +91,7 @@ pub fn announcements(given: &Given<'_>, times: &Times) -> Vec<Value> {
         say(
             "A7",
             None,
-            if times.gate.is_some() { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6, A9 or A10" } else { "as soon as it is aborted, or turns round by itself, and every 10 minutes until A6 or A10" },
+            &format!("as soon as it is aborted, or turns round by itself, and every 10 minutes until A6{evacuated} or A10"),
             EVERYBODY,
             "The drill was stopped at <time>, because <reason>. <The faults are being lifted. / Its machine is lost; they are lifted by hand. / Users are being brought home.> The next word comes in 10 minutes, at <time>.".into(),
         ),

@@ -26,7 +26,7 @@ pub fn card(given: &Given<'_>) -> Value {
     let mut gate = if actions.is_empty() { None } else { gate(given) };
     let missing = missing(&faults, &actions, gate.as_ref());
     let named = run.unwrap_or("latest");
-    let embedded = given.environment.is_some_and(|place| place.embedded);
+    let embedded = given.is_embedded();
     let alive = recorded.is_some_and(|story| story.reader.alive);
     let (functions, back) = fit(&mut faults, &mut actions, gate.as_mut());
     json!({
@@ -48,7 +48,7 @@ pub fn card(given: &Given<'_>) -> Value {
         "abort": format!("{} --wait", given.words.of("abort", named)),
         "resume": given.words.of("resume", named),
         "sweep": given.words.sweep_apply(),
-        "stay": (gate.is_some() && !embedded).then(|| given.words.sweep_stay()),
+        "stay": given.stay(gate.is_some()),
         "cardOfRun": given.words.card("latest"),
         "functions": functions,
         "back": back,

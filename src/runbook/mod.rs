@@ -72,6 +72,20 @@ pub struct Given<'a> {
     pub phases: BTreeMap<(String, String), Phase>,
 }
 
+impl Given<'_> {
+    /// Whether all of it lives and dies with the command that runs it.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.environment.is_some_and(|place| place.embedded)
+    }
+
+    /// What lifts the faults of a run that died and leaves its actions; none where nothing is failed back (`gated` is false), or nothing outlives the run.
+    #[must_use]
+    pub fn stay(&self, gated: bool) -> Option<String> {
+        (gated && !self.is_embedded()).then(|| self.words.sweep_stay())
+    }
+}
+
 /// Where a drill runs.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {

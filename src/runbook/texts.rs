@@ -83,6 +83,12 @@ impl Words {
         format!("{} --apply", self.sweep())
     }
 
+    /// `firedrill status`.
+    #[must_use]
+    pub fn status(&self) -> String {
+        format!("{} status", self.program)
+    }
+
     /// `firedrill abort RUN`.
     #[must_use]
     pub fn of(&self, verb: &str, run: &str) -> String {
@@ -159,7 +165,7 @@ pub fn checklist(given: &Given<'_>, times: &Times, missing: Option<&str>) -> Vec
         )),
         item("no line is empty at the head of this runbook, at the head of the abort card (but for the run's id), and in the ways in under “Break glass”".into()),
     ];
-    if !given.environment.is_some_and(|place| place.embedded) {
+    if !given.is_embedded() {
         all.push(run(
             "the second machine has firedrill, the files of the drill and the environment, and credentials: the plan, made there too, names the same targets, and this finds nothing there, exit 0",
             given.words.sweep_of_drill(),
@@ -239,11 +245,7 @@ pub fn limits(given: &Given<'_>) -> Vec<String> {
 #[must_use]
 pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
     let resume = given.words.of("resume", "latest");
-    let stay = if gated && !given.environment.is_some_and(|place| place.embedded) {
-        format!(". “Stay” was said: `{}` instead, which leaves the actions", given.words.sweep_stay())
-    } else {
-        String::new()
-    };
+    let stay = given.stay(gated).map(|stay| format!(". “Stay” was said: `{stay}` instead, which leaves the actions")).unwrap_or_default();
     let end = |code: &str, means: String, next: String| json!({"exit": code, "means": means, "next": next});
     let mut all = vec![
         end("0", "passed".into(), "Comms: A6".into()),
@@ -286,7 +288,7 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
         "it did not come to its end".into(),
         format!(
             "The drill lead types `{}`, which says what is in place; then as for 7. Nothing is in place: A6, or A8 when nothing was touched",
-            given.words.of("status", "").trim_end()
+            given.words.status()
         ),
     ));
     all

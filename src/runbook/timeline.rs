@@ -181,7 +181,7 @@ fn before(given: &Given<'_>) -> Vec<Row> {
 
 fn start(given: &Given<'_>, times: &Times) -> Vec<Row> {
     let (now, steady) = (Moment::after(Duration::ZERO), Moment::after(given.baseline));
-    let lost = if given.environment.is_some_and(|place| place.embedded) {
+    let lost = if given.is_embedded() {
         "The machine dies: the sandbox dies with it".to_owned()
     } else {
         format!("The machine dies before there is one: on the second machine `{}`, see “Break glass”", given.words.sweep())
