@@ -194,19 +194,24 @@ fn remark(given: &Given<'_>, step: &Step, lines: &[String]) -> Option<String> {
                 .to_owned(),
         );
     }
-    if step.kind == StepKind::Action && step.name.ends_with("Scale") {
-        let moved = others(|other| other.kind == StepKind::Action && !other.name.ends_with("Scale"))?;
-        return Some(format!(
-            "Only when {moved} is ticked and the TTL of its DNS records has passed since then: until it has, users still come here."
-        ));
+    let mut all = Vec::new();
+    if given.record.is_none() && lines.iter().any(|line| line.contains(" --ignore-not-found")) {
+        all.push("After a run of firedrill, put its id in first (①): of a name that is not there, nothing is said.".to_owned());
     }
-    if step.name == "launchRefusal" {
-        let stopped = others(|other| other.name == "ec2Stop")?;
-        return Some(format!(
+    if step.kind == StepKind::Action
+        && step.name.ends_with("Scale")
+        && let Some(moved) = others(|other| other.kind == StepKind::Action && !other.name.ends_with("Scale"))
+    {
+        all.push(format!("Only when {moved} is ticked and the TTL of its DNS records has passed since then: until it has, users still come here."));
+    }
+    if step.name == "launchRefusal"
+        && let Some(stopped) = others(|other| other.name == "ec2Stop")
+    {
+        all.push(format!(
             "Only when {stopped} is ticked: a group that launches again replaces what is stopped, for good. Else the incident commander decides."
         ));
     }
-    None
+    Some(all.join(" ")).filter(|all| !all.is_empty())
 }
 
 /// What commands name after this runbook, as a run of firedrill names it: with RUN for the run's id.

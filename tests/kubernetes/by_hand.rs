@@ -152,6 +152,8 @@ fn what_the_runbook_says_typed_by_hand_is_what_firedrill_does_and_its_card_undoe
         let counts = ready.captures(&said).unwrap_or_else(|| panic!("{heading}: {said}"));
         assert_eq!(counts[1], counts[2], "{said}");
     }
+    // Of a ConfigMap that is not there, kubectl is told to say nothing.
+    assert!(runbook.contains("put its id in first (①)"), "{runbook}");
     scene.types(&inject);
     let by_hand = scene.seen(&id_of(&runbook));
     scene.types(&paper::card(&runbook));
@@ -190,7 +192,7 @@ fn the_card_of_a_run_that_was_killed_in_its_hold_undoes_it_by_hand_and_resume_ag
     run.0.wait().unwrap();
     let card = scene.runbook(&["--record", "latest", "--card"]);
     // It has what the journal says has begun, and names of its own: nothing is left to the scribe.
-    assert!(!["strike the others through", "①", "NOT READY"].iter().any(|said| card.contains(said)), "{card}");
+    assert!(!["strike the others through", "①", "NOT READY", "put its id in first"].iter().any(|said| card.contains(said)), "{card}");
     scene.types(&paper::card(&card));
     scene.returns();
     let resumed = firedrill(scene.dir.path()).args(["resume", "latest"]).output().unwrap();
