@@ -50,22 +50,29 @@ impl EventLog {
     /// Appends an event that happened at `at`. Samples wait for the next batch; everything else is durable on return, or the failure is kept for
     /// [`EventLog::failure`]: an undo never stops for its story.
     pub async fn emit_at(&self, at: Timestamp, body: Event) {
-        let number = {
-            let mut inner = self.lock();
-            let patient = matches!(body, Event::Sample(_)) && inner.unwritten.len() + 1 < BATCH;
-            let event = RunEvent { v: EVENT_VERSION, seq: inner.next, at, body };
-            let number = inner.next;
-            inner.next += 1;
-            // A closed channel means that every sink is gone; the journal still has the story.
-            let _ = self.sinks.send(event.clone());
-            inner.unwritten.push(event.clone());
-            inner.all.push(event);
-            if patient {
-                return;
-            }
-            number
-        };
-        self.write(number + 1).await;
+        let patient = matches!(body, Event::Sample(_));
+        let (number, waiting) = self.push(at, body);
+        if !patient || waiting >= BATCH {
+            self.write(number + 1).await;
+        }
+    }
+
+    /// Appends an event that happened now, and waits for nothing: it is durable with the next one that is, or by [`EventLog::flush`].
+    pub fn tell(&self, body: Event) {
+        self.push(self.clock.now(), body);
+    }
+
+    /// Gives an event its number. That, and how many are not durable yet.
+    fn push(&self, at: Timestamp, body: Event) -> (u64, usize) {
+        let mut inner = self.lock();
+        let number = inner.next;
+        let event = RunEvent { v: EVENT_VERSION, seq: number, at, body };
+        inner.next += 1;
+        // A closed channel means that every sink is gone; the journal still has the story.
+        let _ = self.sinks.send(event.clone());
+        inner.unwritten.push(event.clone());
+        inner.all.push(event);
+        (number, inner.unwritten.len())
     }
 
     /// Makes everything so far durable.

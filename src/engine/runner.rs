@@ -310,7 +310,7 @@ impl Runner {
                 self.log.emit(Event::HoldStarted { until }).await;
                 self.watch_faults();
             }
-            Command::LiftFaults => self.lift().await,
+            Command::LiftFaults => self.lift(),
             Command::AskRegion(limit) => self.ask_region(limit).await,
             Command::FailBack => self.fail_back(),
             Command::KeepActions => {
@@ -377,14 +377,15 @@ impl Runner {
         Undo { world: self.world.clone(), ledger: self.ledger.clone(), log: self.log.clone(), urgency, watch_for_loss }
     }
 
-    async fn lift(&mut self) {
+    fn lift(&mut self) {
         let faults = self.ledger.in_place(false);
         let hurried = *self.controlled.urgency.borrow() >= Urgency::Hurry;
-        self.log.emit(Event::UndoStarted { targets: faults.len() + self.ledger.in_place(true).len(), hurried }).await;
+        self.log.tell(Event::UndoStarted { targets: faults.len() + self.ledger.in_place(true).len(), hurried });
         let (undo, log, ledger, send) = (self.undo(), self.log.clone(), self.ledger.clone(), self.send.clone());
         // Detached: no select, no dropped runner can stop it.
         tokio::spawn(async move {
-            undo.all(faults).await;
+            // The first revert does not wait for the story.
+            tokio::join!(log.flush(), undo.all(faults));
             for record in ledger.in_place(true).iter().filter(|record| record.keep) {
                 undo.close(record, Phase::Kept, Some("stays on purpose (keep: true)")).await;
             }

@@ -3,7 +3,7 @@
 //! Each target has a loop of its own: look, decide by the table, act, look again, without a limit to the retries. A target waits for those of the steps
 //! that came after its own (reverse dependency order), but not for one that is stuck: one failing revert does not stop the others.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,18 +59,21 @@ pub struct Undo {
 
 struct Turn {
     record: Record,
-    blockers: Vec<usize>,
+    blockers: Arc<[usize]>,
 }
 
 impl Undo {
     /// Undoes `records` (faults, or actions; never both at once) and returns when each is closed, or given up after a second signal.
     pub async fn all(&self, records: Vec<Record>) {
-        let turns: Vec<Turn> = (records.iter())
-            .map(|record| {
-                let later = records.iter().enumerate().filter(|(_, other)| other.after.contains(&record.step));
-                Turn { record: record.clone(), blockers: later.map(|(index, _)| index).collect() }
-            })
-            .collect();
+        let later = |step: &String| -> Arc<[usize]> {
+            (records.iter().enumerate()).filter(|(_, other)| other.after.contains(step)).map(|(index, _)| index).collect()
+        };
+        // Once for a step: looked for once for each of a thousand targets, they would keep the first one waiting.
+        let mut blockers: BTreeMap<&String, Arc<[usize]>> = BTreeMap::new();
+        for record in &records {
+            blockers.entry(&record.step).or_insert_with_key(|step| later(step));
+        }
+        let turns: Vec<Turn> = records.iter().map(|record| Turn { record: record.clone(), blockers: blockers[&record.step].clone() }).collect();
         let (out, _keep) = watch::channel(BTreeSet::new());
         let calls = Arc::new(Semaphore::new(AT_ONCE));
         let mut tasks: FuturesUnordered<_> = (turns.iter().enumerate()).map(|(index, turn)| self.one(index, turn, &out, &calls)).collect();
