@@ -39,12 +39,12 @@ def measure(given: Path | None, _runs: int | None, _limits: Limits) -> None:
     with tempfile.TemporaryDirectory(prefix="operator-", dir=CACHE) as name, testbed(Path(name) / "bed") as cluster:
         api = Api(cluster)
         furnish(binary, api, cluster)
-        with operator(binary, cluster, Path(name) / "operator.log") as (pid, address):
+        with operator(binary, cluster, Path(name) / "operator.log") as (pid, address, alive):
             figures("as it starts", pid)
             began = time.perf_counter()
             api.each("POST", f"{API}/drillschedules", [schedule(number) for number in range(SCHEDULES)])
             print(f"{SCHEDULES:,} schedules created in {time.perf_counter() - began:.0f} s", flush=True)
-            until("every schedule says when it is next due", 900, lambda: due(api) == SCHEDULES)
+            until("every schedule says when it is next due", 900, lambda: due(api) == SCHEDULES, alive)
             print(f"every one says when it is next due {time.perf_counter() - began:.0f} s after the first was created")
             settled(pid)
             figures(f"with {SCHEDULES:,} schedules", pid)
@@ -53,7 +53,7 @@ def measure(given: Path | None, _runs: int | None, _limits: Limits) -> None:
             share = (cpu_seconds(pid) - before) / (time.perf_counter() - start)
             print(f"idle: {share:.1%} of a core over {IDLE} s")
             mark = Path(cluster["audit"]).stat().st_size
-            at_once(api, pid)
+            at_once(api, pid, alive)
             calls(Path(cluster["audit"]), mark)
             looks(address)
 
@@ -155,17 +155,19 @@ def schedule(number: int) -> dict:
 
 
 @contextlib.contextmanager
-def operator(binary: Path, cluster: dict, log: Path) -> Iterator[tuple[int, str]]:
+def operator(binary: Path, cluster: dict, log: Path) -> Iterator[tuple[int, str, Callable[[], None]]]:
     command = [str(binary), "operator", "--namespace", NAMESPACE, "--kubeconfig", cluster["kubeconfig"], "--listen", "127.0.0.1:0"]
     with log.open("w") as into, subprocess.Popen(command, stderr=into, stdout=subprocess.DEVNULL, env={**os.environ, "RUST_LOG": "info"}) as process:
+        def alive() -> None:
+            if process.poll() is not None:
+                raise SystemExit(f"scripts/bench: error: the operator ended, exit {process.returncode}:\n{log.read_text()[-4000:]}")
+
         try:
             said = re.compile(r"serving .* on ([0-9.:]+)\n")
-            until("the operator serves", 30, lambda: process.poll() is not None or said.search(log.read_text()))
-            if process.poll() is not None:
-                raise SystemExit(f"scripts/bench: error: the operator ended, exit {process.returncode}:\n{log.read_text()}")
+            until("the operator serves", 30, lambda: said.search(log.read_text()), alive)
             address = said.search(log.read_text())[1]
-            until("the operator leads", 60, lambda: leads(address))
-            yield process.pid, address
+            until("the operator leads", 60, lambda: leads(address), alive)
+            yield process.pid, address, alive
         finally:
             process.terminate()
 
@@ -181,9 +183,11 @@ def leads(address: str) -> bool:
     return False
 
 
-def until(what: str, seconds: float, holds: Callable[[], object]) -> None:
+def until(what: str, seconds: float, holds: Callable[[], object], alive: Callable[[], None]) -> None:
+    """Waits until it holds, as long as the operator is alive."""
     end = time.monotonic() + seconds
     while not holds():
+        alive()
         if time.monotonic() > end:
             raise SystemExit(f"scripts/bench: error: it took more than {seconds:.0f} s until {what}")
         time.sleep(0.5)
@@ -207,7 +211,7 @@ def figures(what: str, pid: int) -> None:
     print(f"memory {what}: {status_kib(pid, 'VmRSS:') / 1024:.0f} MiB resident, {status_kib(pid, 'VmHWM:') / 1024:.0f} MiB at the highest", flush=True)
 
 
-def at_once(api: Api, pid: int) -> None:
+def at_once(api: Api, pid: int, alive: Callable[[], None]) -> None:
     """Creates the runs together, and waits for their ends."""
     runs = [made("DrillRun", f"run-{number}", {"drill": f"cordon-{number}", "environment": f"own-{number}"}) for number in range(RUNS)]
     before, began = cpu_seconds(pid), time.perf_counter()
@@ -220,7 +224,7 @@ def at_once(api: Api, pid: int) -> None:
         most = max(most, RUNS - phases["over"] - phases["none"])
         return phases["over"] == RUNS
 
-    until(f"{RUNS} runs are over", 900, over)
+    until(f"{RUNS} runs are over", 900, over, alive)
     length = time.perf_counter() - began
     verdicts = Counter((item["status"].get("verdict"), item["status"].get("inPlace")) for item in api.everything(f"{API}/drillruns"))
     print(f"\n{RUNS} runs of one target, created together: over in {length:.0f} s, at most {most} at once seen, {(cpu_seconds(pid) - before) / RUNS * 1000:.0f} ms of CPU a run")

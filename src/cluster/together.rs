@@ -17,7 +17,7 @@ use super::resource::NODES;
 
 /// So many questions at once are cheaper listed. A listing of a thousand nodes costs about as much as reading thirty.
 const MANY: usize = 32;
-/// So many of many are read one by one, before the listing begins: the first undo does not wait for it.
+/// So many of many are read one by one all the same: the first undo does not wait for a listing.
 const AHEAD: usize = 4;
 /// A listing begins when no question has come for so long, and after so long at most: those that come together are there by then.
 const SETTLE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(50));
@@ -117,15 +117,12 @@ async fn answer_all(cluster: Arc<Cluster>) {
             continue;
         }
         let mut rest = asked.split_off(AHEAD);
-        let mut ahead = std::pin::pin!(futures::future::maybe_done(one_by_one(&cluster, asked)));
-        // They have the API server for themselves, but not for long: one that hangs must not hold up all others.
-        let _ = tokio::time::timeout(SETTLE.1, ahead.as_mut()).await;
         let others = async {
             together.until_quiet(SETTLE).await;
             rest.append(&mut together.take());
             listed(&cluster, rest).await;
         };
-        futures::future::join(ahead, others).await;
+        futures::future::join(one_by_one(&cluster, asked), others).await;
         together.until_quiet(GATHER).await;
     }
 }
