@@ -245,7 +245,10 @@ pub fn limits(given: &Given<'_>) -> Vec<String> {
 #[must_use]
 pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
     let resume = given.words.of("resume", "latest");
-    let stay = given.stay(gated).map(|stay| format!(". “Stay” was said: `{stay}` instead, which leaves the actions")).unwrap_or_default();
+    let stay = given
+        .stay(gated)
+        .map(|stay| format!("“Stay” was said: `{stay}`, which leaves the actions; a 7 that names only them is good then: A9, never A6. Else: "))
+        .unwrap_or_default();
     let end = |code: &str, means: String, next: String| json!({"exit": code, "means": means, "next": next});
     let mut all = vec![
         end("0", "passed".into(), "Comms: A6".into()),
@@ -267,13 +270,13 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
             "7 and “STILL IN PLACE” names a fault",
             "it could not be undone".into(),
             format!(
-                "The drill lead types `{resume}`: good is exit 6. A second 7 that still names a fault: the abort card, by hand, from its 2 on. Comms: A10"
-            ) + &stay,
+                "{stay}The drill lead types `{resume}`: good is exit 6. A second 7 that still names a fault: the abort card, by hand, from its 2 on. Comms: A10"
+            ),
         ),
     ];
     if gated {
         all.push(end(
-            "7, no fault is named, and “did not become healthy”, or Ctrl-C was pressed twice",
+            "7, no fault is named, and either “did not become healthy” or Ctrl-C was pressed twice",
             format!("actions stay on purpose, and are named: users are not in {}", given.drill.spec.failed_region),
             format!("Evacuated is the safe state. Comms: A9. The incident commander has the owner of {} repair it; the scribe reads the gate by hand every minute. When it is good and the incident commander says “go on”, and not before, the drill lead types `{resume}`", given.drill.spec.failed_region),
         ));

@@ -278,7 +278,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             lift,
             texts::LEAD,
             "lets firedrill lift every fault, in reverse order; says “Lifting”",
-            "each target is read back as it was before; “every fault is lifted”. A line with STUCK (after a minute; where instances start, after ten): read it aloud; the incident commander decides: wait, have it repaired, or Ctrl-C three times and the abort card from 2 on; Comms: A10",
+            "each target is read back as it was before; “every fault is lifted”. A line with STUCK (after a minute; where instances start, after ten): read it aloud; the incident commander decides: wait, have it repaired, or Ctrl-C three times and the abort card from 2 on; Comms: A10. Nothing new at all: “Neither works” under “Stop”",
         )
         .until(lifted)
         .named(LIFT)
@@ -306,7 +306,7 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.end().from),
             texts::LEAD,
             "lets firedrill fail the actions back, in reverse order",
-            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table; Comms: A9, and no A6 until users are home again",
+            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table; Comms: A9, and no A6 until users are home again, which is by hand, too: the abort card, “In each shell first”, where it has that, then from “Then” on",
         )
         .until(after(times.end().to))
         .named(BACK)

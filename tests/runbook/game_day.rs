@@ -45,7 +45,7 @@ fn every_exit_code_says_what_it_means_and_who_does_what() {
     // Two ways to exit 7 ask for opposite things.
     let fault = end("7 and “STILL IN PLACE” names a fault");
     assert!(fault.contains("The drill lead types `firedrill resume latest`") && fault.contains("the abort card") && fault.contains("A10"), "{fault}");
-    let evacuated = end("7, no fault is named, and “did not become healthy”");
+    let evacuated = end("7, no fault is named, and either “did not become healthy”");
     assert!(
         evacuated.contains("the owner of us-east-1 repair it") && evacuated.contains("A9") && evacuated.contains("and not before"),
         "{evacuated}"
@@ -188,7 +188,7 @@ fn the_way_on_is_there_when_the_machine_of_the_run_dies() {
     let order = [
         "in the working folder, the drill lead types `firedrill resume latest`",
         "not back two minutes after “keyboard lost”, or it reaches nothing: switch it off, and see to it that it stays off",
-        &format!("on the second machine the scribe types {sweep}"),
+        &format!("on the second machine, in its folder, the scribe types {sweep}"),
         "--drill drills/kubernetes/evacuate-nodes.yaml --apply`",
     ];
     let places: Vec<usize> = order.iter().map(|said| glass.find(said).unwrap_or_else(|| panic!("{said}: {glass}"))).collect();
@@ -243,7 +243,8 @@ fn stopping_is_told_with_its_second_and_third_signal_and_red_is_no_reason() {
         "**A third**",
         "announcement A7",
         "Does it undo already, the first Ctrl-C changes nothing",
-        "**Neither works:** no new line for ten minutes",
+        "**Neither works,** or firedrill says nothing while it lifts: no new line for fifteen minutes",
+        "but one in us-west-2 is “come home”",
     ] {
         assert!(stop.contains(said), "{said}: {stop}");
     }
