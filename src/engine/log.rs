@@ -57,9 +57,11 @@ impl EventLog {
         }
     }
 
-    /// Appends an event that happened now, and waits for nothing: it is durable with the next one that is, or by [`EventLog::flush`].
+    /// Appends an event that happened now, and waits for nothing: it becomes durable beside what comes next.
     pub fn tell(&self, body: Event) {
         self.push(self.clock.now(), body);
+        let log = self.clone();
+        tokio::spawn(async move { log.flush().await });
     }
 
     /// Gives an event its number. That, and how many are not durable yet.

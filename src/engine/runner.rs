@@ -304,7 +304,7 @@ impl Runner {
         match command {
             Command::StartStep(index) => self.start_step(index).await,
             Command::CancelSteps => self.steps.cancel(),
-            Command::SayStopping(reason, detail) => self.log.emit(Event::Stopping { reason, detail }).await,
+            Command::SayStopping(reason, detail) => self.log.tell(Event::Stopping { reason, detail }),
             Command::SayNote(text) => self.log.emit(Event::Note { text }).await,
             Command::SayHold(until) => {
                 self.log.emit(Event::HoldStarted { until }).await;
@@ -380,12 +380,12 @@ impl Runner {
     fn lift(&mut self) {
         let faults = self.ledger.in_place(false);
         let hurried = *self.controlled.urgency.borrow() >= Urgency::Hurry;
+        // The first revert does not wait for the story.
         self.log.tell(Event::UndoStarted { targets: faults.len() + self.ledger.in_place(true).len(), hurried });
         let (undo, log, ledger, send) = (self.undo(), self.log.clone(), self.ledger.clone(), self.send.clone());
         // Detached: no select, no dropped runner can stop it.
         tokio::spawn(async move {
-            // The first revert does not wait for the story.
-            tokio::join!(log.flush(), undo.all(faults));
+            undo.all(faults).await;
             for record in ledger.in_place(true).iter().filter(|record| record.keep) {
                 undo.close(record, Phase::Kept, Some("stays on purpose (keep: true)")).await;
             }

@@ -68,7 +68,7 @@ impl Undo {
         let later = |step: &String| -> Arc<[usize]> {
             (records.iter().enumerate()).filter(|(_, other)| other.after.contains(step)).map(|(index, _)| index).collect()
         };
-        // Once for a step: looked for once for each of a thousand targets, they would keep the first one waiting.
+        // Once for each step, not for each target.
         let mut blockers: BTreeMap<&String, Arc<[usize]>> = BTreeMap::new();
         for record in &records {
             blockers.entry(&record.step).or_insert_with_key(|step| later(step));
@@ -141,10 +141,7 @@ impl Target<'_> {
             let decision = decide(&self.record, &observed, known);
             known.absent_before = decision == Decision::ConfirmAbsent;
             let trouble = match decision {
-                Decision::Revert => {
-                    self.reverting().await;
-                    self.write("revert").await.err().map(|error| error.to_string())
-                }
+                Decision::Revert => self.reverting("revert").await.err().map(|error| error.to_string()),
                 Decision::Fence => match self.write("tidy").await {
                     Ok(()) => {
                         known.fenced = true;
@@ -153,13 +150,10 @@ impl Target<'_> {
                     }
                     Err(error) => Some(error.to_string()),
                 },
-                Decision::Close | Decision::Gone | Decision::Drifted { .. } => {
-                    self.reverting().await;
-                    match self.write("tidy").await {
-                        Ok(()) => return self.closed(decision).await,
-                        Err(error) => Some(error.to_string()),
-                    }
-                }
+                Decision::Close | Decision::Gone | Decision::Drifted { .. } => match self.reverting("tidy").await {
+                    Ok(()) => return self.closed(decision).await,
+                    Err(error) => Some(error.to_string()),
+                },
                 Decision::ConfirmAbsent => {
                     self.pause(ABSENT_PAUSE).await;
                     continue;
@@ -193,10 +187,16 @@ impl Target<'_> {
         }
     }
 
-    async fn reverting(&mut self) {
-        if self.record.phase != Phase::Reverting {
-            self.set(Phase::Reverting, None).await;
-        }
+    /// Writes, and says beside it that the target is on its way back. The write does not wait for that to be durable: an undo that starts again goes by the
+    /// record and by what it sees, and from an older phase it is the more careful.
+    async fn reverting(&mut self, what: &'static str) -> Result<(), KindError> {
+        let before = std::mem::replace(&mut self.record.phase, Phase::Reverting);
+        let said = async {
+            if before != Phase::Reverting {
+                self.undo.close(&self.record, Phase::Reverting, None).await;
+            }
+        };
+        tokio::join!(said, self.write(what)).1
     }
 
     async fn say_if_lost(&self, observed: &Observed) {
