@@ -22,6 +22,10 @@ pub const SCRIBE: &str = "Scribe";
 /// Speaks to everybody else.
 pub const COMMS: &str = "Comms";
 
+/// How users come home without firedrill, once every fault is lifted.
+pub const HOME_BY_HAND: &str =
+    "the abort card, by hand: “In each shell first”, where it has that, then from “Then” on; the boxes between count as ticked";
+
 /// The first announcement.
 pub const DAY: Duration = Duration::from_hours(24);
 /// The runbook is made again, and printed.
@@ -247,7 +251,7 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
     let resume = given.words.of("resume", "latest");
     let stay = given
         .stay(gated)
-        .map(|stay| format!("“Stay” was said: `{stay}`, which leaves the actions; a 7 that names only them is good then: A9, never A6. Else: "))
+        .map(|stay| format!("“Stay” was said: the drill lead types `{stay}`, which leaves the actions; a 7 that names only them is good then: A9, never A6. Else: "))
         .unwrap_or_default();
     let end = |code: &str, means: String, next: String| json!({"exit": code, "means": means, "next": next});
     let mut all = vec![
@@ -283,7 +287,9 @@ pub fn ends(given: &Given<'_>, gated: bool) -> Vec<Value> {
         all.push(end(
             "7, the region was healthy, and an action is named",
             "its fail-back failed".into(),
-            format!("Comms: A10. The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: the abort card, by hand: “In each shell first”, where it has that, then from “Then” on; the boxes between count as ticked"),
+            format!(
+                "Comms: A10. The incident commander decides when; then the drill lead types `{resume}`. A second 7 like this one: {HOME_BY_HAND}"
+            ),
         ));
     }
     all.push(end(

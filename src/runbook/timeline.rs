@@ -306,7 +306,10 @@ fn undo(given: &Given<'_>, times: &Times) -> Vec<Row> {
             after(times.end().from),
             texts::LEAD,
             "lets firedrill fail the actions back, in reverse order",
-            "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table; Comms: A9, and no A6 until users are home again, which is by hand, too: the abort card, “In each shell first”, where it has that, then from “Then” on; the boxes between count as ticked",
+            format!(
+                "traffic comes home; the objectives stay good. It goes to its end, no Ctrl-C helps here; then the incident commander decides: to evacuate again, the drill lead types “Do” of the actions under “Steps”, in the order of this table; Comms: A9, and no A6 until users are home again: {}",
+                texts::HOME_BY_HAND
+            ),
         )
         .until(after(times.end().to))
         .named(BACK)
