@@ -18,6 +18,8 @@ impl Claim for Held {}
 
 impl SimJournal {
     async fn write(&self, what: &'static str, apply: impl FnOnce(&mut Inner) -> Result<(), JournalError>) -> Result<(), JournalError> {
+        let disk = self.0.lock().disk;
+        tokio::time::sleep(disk).await;
         let dropped = self.0.lock().broken == Some(Break::JournalWrite(what));
         match self.0.effect(|inner| if dropped { Ok(()) } else { apply(inner) }).await {
             Answer::Got(result) => result,

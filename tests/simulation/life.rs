@@ -43,6 +43,7 @@ pub struct Story {
     sick: bool,
     stubborn: bool,
     slow: bool,
+    slow_disk: bool,
     kept: Option<Kept>,
 }
 
@@ -116,6 +117,7 @@ impl Story {
             sick: false,
             stubborn: false,
             slow: false,
+            slow_disk: false,
             kept: None,
         }
     }
@@ -142,6 +144,10 @@ impl Story {
     }
     pub fn slow_target(self) -> Self {
         Self { slow: true, ..self }
+    }
+    /// From the hold on each write of the journal takes twenty seconds.
+    pub fn slow_disk_from_the_hold_on(self) -> Self {
+        Self { slow_disk: true, ..self }
     }
     pub fn kept(self, kept: Kept) -> Self {
         Self { kept: Some(kept), ..self }
@@ -241,6 +247,9 @@ impl Story {
                     control.stop(StopReason::AbortRequested, "asked");
                 }
                 let mut inner = watcher.lock();
+                if self.slow_disk {
+                    inner.disk = Duration::from_secs(20);
+                }
                 if self.stubborn {
                     inner.stubborn_until = inner.now.plus(Duration::from_secs(300));
                 }

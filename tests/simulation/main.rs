@@ -99,6 +99,16 @@ fn i12_an_abort_in_the_hold_survives_a_crash_at_any_effect_and_nothing_is_inject
 }
 
 #[test]
+fn after_a_stop_the_first_revert_waits_for_no_write_of_the_journal() {
+    use firedrill::event::Event;
+    let end = Story::new().abort_in_the_hold().slow_disk_from_the_hold_on().tell();
+    end.assert_restored();
+    let stopped = end.inner.events.iter().find(|event| matches!(event.body, Event::Stopping { .. })).unwrap().at;
+    let (reverted, _) = end.inner.seen.iter().find(|(_, seen)| matches!(seen, world::Seen::Revert(_))).unwrap();
+    assert!(reverted.since(stopped) < std::time::Duration::from_secs(1), "stopped at {stopped}, first revert at {reverted}");
+}
+
+#[test]
 fn i4_someone_elses_change_in_the_hold_is_left_alone_and_the_run_says_drifted() {
     let end = Story::new().foreign_change_in_the_hold().tell();
     end.assert_restored();

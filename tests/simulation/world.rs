@@ -92,6 +92,8 @@ pub struct Inner {
     pub stubborn_until: Timestamp,
     /// So many looks find node-b1 waiting.
     pub slow_looks: u32,
+    /// How long the disk takes for each write of the journal.
+    pub disk: Duration,
     pub problems: Vec<String>,
     pub blind: BTreeMap<String, bool>,
     // Durable memory.
