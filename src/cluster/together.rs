@@ -17,8 +17,6 @@ use super::resource::NODES;
 
 /// So many questions at once are cheaper listed. A listing of a thousand nodes costs about as much as reading thirty.
 const MANY: usize = 32;
-/// So many of many are read one by one all the same: the first undo does not wait for a listing.
-const AHEAD: usize = 4;
 /// A listing begins when no question has come for so long, and after so long at most: those that come together are there by then.
 const SETTLE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(50));
 /// After a listing it is so long: what comes then are changes that are read back one after the other, and nobody waits for them with the next change.
@@ -116,13 +114,9 @@ async fn answer_all(cluster: Arc<Cluster>) {
             one_by_one(&cluster, asked).await;
             continue;
         }
-        let mut rest = asked.split_off(AHEAD);
-        let others = async {
-            together.until_quiet(SETTLE).await;
-            rest.append(&mut together.take());
-            listed(&cluster, rest).await;
-        };
-        futures::future::join(one_by_one(&cluster, asked), others).await;
+        together.until_quiet(SETTLE).await;
+        asked.append(&mut together.take());
+        listed(&cluster, asked).await;
         together.until_quiet(GATHER).await;
     }
 }

@@ -1,6 +1,7 @@
 //! The undo loop: one code path for normal end, abort, resume, sweep and expiry.
 //!
-//! Each target has a loop of its own: look, decide by the table, act, look again, without a limit to the retries. A target waits for those of the steps
+//! Each target has a loop of its own: look, decide by the table, act, look again, without a limit to the retries. Where the act is a single write that is
+//! refused unless the target is ours, it comes before the first look. A target waits for those of the steps
 //! that came after its own (reverse dependency order), but not for one that is stuck: one failing revert does not stop the others.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,8 +58,8 @@ pub struct Undo {
     pub watch_for_loss: bool,
 }
 
-struct Turn {
-    record: Record,
+struct Turn<'a> {
+    record: &'a Record,
     blockers: Arc<[usize]>,
 }
 
@@ -73,14 +74,14 @@ impl Undo {
         for record in &records {
             blockers.entry(&record.step).or_insert_with_key(|step| later(step));
         }
-        let turns: Vec<Turn> = records.iter().map(|record| Turn { record: record.clone(), blockers: blockers[&record.step].clone() }).collect();
+        let turns: Vec<Turn> = records.iter().map(|record| Turn { record, blockers: blockers[&record.step].clone() }).collect();
         let (out, _keep) = watch::channel(BTreeSet::new());
         let calls = Arc::new(Semaphore::new(AT_ONCE));
         let mut tasks: FuturesUnordered<_> = (turns.iter().enumerate()).map(|(index, turn)| self.one(index, turn, &out, &calls)).collect();
         while tasks.next().await.is_some() {}
     }
 
-    async fn one(&self, index: usize, turn: &Turn, out: &watch::Sender<BTreeSet<usize>>, calls: &Semaphore) {
+    async fn one(&self, index: usize, turn: &Turn<'_>, out: &watch::Sender<BTreeSet<usize>>, calls: &Semaphore) {
         let mut others = out.subscribe();
         let mut urgency = self.urgency.clone();
         tokio::select! {
@@ -92,9 +93,9 @@ impl Undo {
                 done.insert(index);
             });
         };
-        match self.world.kinds.for_record(&turn.record) {
+        match self.world.kinds.for_record(turn.record) {
             Ok(kind) => Target { undo: self, kind, record: turn.record.clone(), calls, step_aside: &step_aside }.put_back().await,
-            Err(error) => self.close(&turn.record, Phase::Stuck, Some(&error.to_string())).await,
+            Err(error) => self.close(turn.record, Phase::Stuck, Some(&error.to_string())).await,
         }
         step_aside();
     }
@@ -123,9 +124,10 @@ struct Target<'a> {
 impl Target<'_> {
     async fn put_back(mut self) {
         let mut known = Known::default();
-        let mut first_look = true;
-        let mut attempt = 0;
         let begun = self.undo.world.clock.now();
+        let before = self.record.phase;
+        let mut first_look = self.at_once().await;
+        let mut attempt = 0;
         let mut hurried_since: Option<Timestamp> = None;
         loop {
             if self.undo.urgency() >= Urgency::Hurry {
@@ -136,7 +138,7 @@ impl Target<'_> {
             }
             let observed = self.observe().await;
             if std::mem::take(&mut first_look) {
-                self.say_if_lost(&observed).await;
+                self.say_if_lost(&observed, before).await;
             }
             let decision = decide(&self.record, &observed, known);
             known.absent_before = decision == Decision::ConfirmAbsent;
@@ -199,7 +201,19 @@ impl Target<'_> {
         tokio::join!(said, self.write(what)).1
     }
 
-    async fn say_if_lost(&self, observed: &Observed) {
+    /// Puts back what the run saw in place, if the write itself is refused unless it still is. False: what is seen next may be of our own making.
+    async fn at_once(&mut self) -> bool {
+        if !self.kind.reverts_conditionally() || !matches!(self.record.phase, Phase::Injected | Phase::Verified) {
+            return true;
+        }
+        let written = self.reverting("revert").await;
+        if written.is_ok() {
+            self.after_writes().await;
+        }
+        matches!(written, Err(KindError::Conflict(_)))
+    }
+
+    async fn say_if_lost(&self, observed: &Observed, before: Phase) {
         let gone = match observed {
             Observed::Prior => "it was back in its prior state before the undo began",
             Observed::Absent => "the target no longer existed when the undo began",
@@ -207,7 +221,7 @@ impl Target<'_> {
             Observed::Ours { .. } | Observed::InTransition { .. } | Observed::Unreadable { .. } => return,
         };
         let watched = self.undo.watch_for_loss && !self.record.action && !self.kind.momentary();
-        if watched && matches!(self.record.phase, Phase::Injected | Phase::Verified) {
+        if watched && matches!(before, Phase::Injected | Phase::Verified) {
             let (step, target) = (self.record.step.clone(), self.record.target.to_string());
             self.undo.log.emit(Event::FaultLost { step, target, detail: gone.to_owned() }).await;
         }

@@ -228,6 +228,12 @@ pub trait Kind: Send + Sync {
     /// Longest time after which a call whose answer was lost may still take effect. Zero for kinds whose revert fences late injects.
     fn settle(&self) -> Duration;
 
+    /// Whether [`Kind::revert`] is a single write that is refused ([`KindError::Conflict`]) unless the target is ours and has this run's mark. What the run
+    /// saw in place is then put back without another look before it.
+    fn reverts_conditionally(&self) -> bool {
+        false
+    }
+
     /// Whether the platform mends what it did within the hold, as it should: to be found prior again is no loss then.
     fn momentary(&self) -> bool {
         false

@@ -88,6 +88,10 @@ impl Kind for SimKind {
         inner.slow_looks -= 1;
         Ok(Progress::Waiting { why: "a budget lets nobody go".into() })
     }
+    /// Those of one step are, those of the others not: every story tells of both.
+    fn reverts_conditionally(&self) -> bool {
+        self.step == "a"
+    }
     async fn observe(&self, record: &Record) -> Observed {
         let id = &record.target.id;
         if self.broken(Break::NoReadBack) && self.world.lock().blind.contains_key(id) {

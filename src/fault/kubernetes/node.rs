@@ -135,7 +135,10 @@ impl Nodes {
         let mut operations = vec![mark::same(uid), mark::test("/spec/unschedulable", true.into())];
         operations.extend(mark::remove(record, &marked(record)));
         operations.push(json!({"op": "remove", "path": "/spec/unschedulable"}));
-        Ok(self.cluster.patch(&at(name), &operations).await?)
+        match self.cluster.patch(&at(name), &operations).await {
+            Err(ApiError::NotFound { .. }) => Err(KindError::Conflict(format!("node '{name}' is gone"))),
+            done => Ok(done?),
+        }
     }
 
     /// Writes: takes our mark off a node that is not ours any more; a call only when there is one.

@@ -149,6 +149,10 @@ impl Kind for NodeKind {
         evict::round(&self.nodes.cluster, pods, self.grace()).await
     }
 
+    fn reverts_conditionally(&self) -> bool {
+        true
+    }
+
     async fn observe(&self, record: &Record) -> Observed {
         self.nodes.observe(record).await
     }
