@@ -2,6 +2,7 @@
 
 Each round does both, one after the other, on the same cluster; a figure is compared with the one of the same round. The controller manager answers every
 cordon with a taint of its own, for seconds after the last one: all four parts of a round begin when it is done, the undo after a hold that is long enough.
+Ctrl-C, too, is pressed when it is done; how long the first revert takes beside it, on the same few cores, is printed.
 """
 
 import contextlib
@@ -45,13 +46,19 @@ def measure(given: Path | None, runs: int | None, limits: Limits) -> None:
                 cordons.append(guarded["inject"])
                 print(f"round {number}: raw patches {plain:.1f} s; firedrill {guarded['inject']:.1f} s to cordon, {guarded['undo']:.1f} s to uncordon and read back, "
                       f"{guarded['verify']:.1f} s to verify in between, {guarded['plan']:.1f} s to plan", flush=True)
-        first = [first_revert(binary, folder / f"abort-{number}", bed["environment"], Path(cluster["audit"])) for number in range(5)]
+        first = [first_revert(binary, folder / f"abort-{number}", bed["environment"], cluster, busy=False) for number in range(5)]
+        beside = [first_revert(binary, folder / f"busy-{number}", bed["environment"], cluster, busy=True) for number in range(5)]
         kubectl = by_kubectl(bed, cluster)
-    print(f"kubectl cordon of the same nodes: {kubectl:.0f} s, {kubectl / statistics.median(cordons):.0f} times firedrill's\n")
+    print(f"kubectl cordon of the same nodes: {kubectl:.0f} s, {kubectl / statistics.median(cordons):.0f} times firedrill's")
+    print(f"first revert call after Ctrl-C while the controller manager still answers the cordon: {milliseconds(beside)}\n")
     ratio = statistics.median(a / b for a, b in zip(ours, raw, strict=True))
     limits.hold(f"{NODES:,} nodes cordoned and uncordoned, against raw patches", ratio <= LIMIT, f"{ratio:.2f}, limit {LIMIT:.2f}")
-    late = statistics.median(first)
-    limits.hold("first revert call after Ctrl-C", late <= LIMIT_FIRST_REVERT, f"{late * 1000:.0f} ms ({min(first) * 1000:.0f} to {max(first) * 1000:.0f}), limit {LIMIT_FIRST_REVERT * 1000:.0f} ms")
+    limits.hold("first revert call after Ctrl-C", statistics.median(first) <= LIMIT_FIRST_REVERT, f"{milliseconds(first)}, limit {LIMIT_FIRST_REVERT * 1000:.0f} ms")
+
+
+def milliseconds(seconds: list[float]) -> str:
+    """The median, and the range."""
+    return f"{statistics.median(seconds) * 1000:.0f} ms ({min(seconds) * 1000:.0f} to {max(seconds) * 1000:.0f})"
 
 
 @contextlib.contextmanager
@@ -114,13 +121,16 @@ def rehearse(binary: Path, folder: Path, environment: str, audit: Path) -> dict[
     }
 
 
-def first_revert(binary: Path, folder: Path, environment: str, audit: Path) -> float:
+def first_revert(binary: Path, folder: Path, environment: str, cluster: dict, *, busy: bool) -> float:
     """Seconds from Ctrl-C in the hold to the first revert that the API server got, by its own audit log."""
+    audit = Path(cluster["audit"])
     with subprocess.Popen([str(binary), *cordon(folder, environment, "10m")], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
         for line in run.stderr:
             if "hold:" in line:
                 break
         time.sleep(1)
+        if not busy:
+            settled(cluster)
         size, asked = audit.stat().st_size, time.time()
         run.send_signal(signal.SIGINT)
         run.communicate()
