@@ -17,8 +17,8 @@ use super::resource::NODES;
 
 /// So many questions at once are cheaper listed. A listing of a thousand nodes costs about as much as reading thirty.
 const MANY: usize = 32;
-/// They are answered when none has come for so long, and after so long at most: those that wait for the last writes of many come together.
-const SETTLE: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+/// A listing begins when no question has come for so long, and after so long at most: those that come together are there by then.
+const SETTLE: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(50));
 /// After a listing it is so long: what comes then are changes that are read back one after the other, and nobody waits for them with the next change.
 const GATHER: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(1500));
 
@@ -106,13 +106,16 @@ pub async fn node(cluster: &Arc<Cluster>, name: &str) -> Answer {
 
 async fn answer_all(cluster: Arc<Cluster>) {
     let together = cluster.together();
+    // Those that come together are there by then.
+    tokio::task::yield_now().await;
     while !together.is_done() {
-        together.until_quiet(SETTLE).await;
-        let asked = together.take();
+        let mut asked = together.take();
         if asked.len() < MANY {
             one_by_one(&cluster, asked).await;
             continue;
         }
+        together.until_quiet(SETTLE).await;
+        asked.append(&mut together.take());
         listed(&cluster, asked).await;
         together.until_quiet(GATHER).await;
     }
